@@ -1,0 +1,118 @@
+"""Counter-based random numbers: what a row draws depends on (seed, task, purpose, position) and on nothing else.
+
+Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011), vectorised over the
+rows of a batch. No state, no call order, no worker: the same position draws the same numbers on any number of GPUs,
+after any resume, and whatever the rows around it did.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Draws", "philox4x32", "stream_key"]
+
+_ROUNDS: Final = 10
+_MULTIPLIERS: Final = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+_WEYL: Final = (0x9E3779B9, 0xBB67AE85)
+_LOW: Final = np.uint64(0xFFFFFFFF)
+_WORD: Final = np.uint64(32)
+
+
+def philox4x32(counter: NDArray[np.uint64], key: tuple[int, int]) -> NDArray[np.uint32]:
+    """Philox4x32-10: `counter` u64 `[4, N]` holding 32-bit words, `key` two 32-bit words → u32 `[4, N]`."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(_ROUNDS):
+        product0, product1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+        c0, c1, c2, c3 = (
+            (product1 >> _WORD) ^ c1 ^ np.uint64(k0),
+            product1 & _LOW,
+            (product0 >> _WORD) ^ c3 ^ np.uint64(k1),
+            product0 & _LOW,
+        )
+        k0, k1 = (k0 + _WEYL[0]) & 0xFFFFFFFF, (k1 + _WEYL[1]) & 0xFFFFFFFF
+    return np.stack([c0, c1, c2, c3]).astype(np.uint32)
+
+
+def stream_key(*names: object) -> tuple[int, int]:
+    """Two 32-bit key words for a stream called by `names`, equal on every machine and in every release."""
+    digest = hashlib.blake2b("\x1f".join(map(str, names)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of some rows of a batch for one task.
+
+    Attributes:
+        seed: the run's seed.
+        task: the task's name; two tasks on one position are independent.
+        positions: i64 `[B]`, positions in the order of the run; row i of every result belongs to `positions[i]`.
+
+    Every method takes a `purpose`, which names the decision that the numbers are for. One purpose is drawn once.
+    """
+
+    seed: int
+    task: str
+    positions: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, seed: int, task: str, positions: ArrayLike) -> "Draws":
+        return cls(seed, task, np.atleast_1d(np.asarray(positions, np.int64)))
+
+    def words(self, purpose: str, count: int) -> NDArray[np.uint32]:
+        """u32 `[B, count]`, uniform over all 32-bit words."""
+        blocks = -(-count // 4)
+        position = np.repeat(self.positions.astype(np.uint64), blocks)
+        block = np.tile(np.arange(blocks, dtype=np.uint64), len(self.positions))
+        counter = np.stack([block, np.zeros_like(block), position & _LOW, position >> _WORD])
+        words = philox4x32(counter, stream_key(self.seed, self.task, purpose))
+        return words.T.reshape(len(self.positions), 4 * blocks)[:, :count]
+
+    def uniform(self, purpose: str, *shape: int, low: float = 0.0, high: float = 1.0) -> NDArray[np.float32]:
+        """f32 `[B, *shape]` in [low, high)."""
+        words = self.words(purpose, int(np.prod(shape, dtype=int)))
+        unit = (words >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+        return (np.float32(low) + np.float32(high - low) * unit).reshape(-1, *shape)
+
+    def chance(self, purpose: str, probability: float, *shape: int) -> NDArray[np.bool_]:
+        """bool `[B, *shape]`, True with `probability`."""
+        return self.uniform(purpose, *shape) < probability
+
+    def integers(self, purpose: str, low: ArrayLike, high: ArrayLike, *shape: int) -> NDArray[np.int64]:
+        """i64 `[B, *shape]` in [low, high); the bounds may be `[B]` arrays. Raises ValueError on an empty range."""
+        low, high = (self._per_row(bound, len(shape)) for bound in (low, high))
+        if np.any(high <= low):
+            raise ValueError(f"integers for {purpose!r}: empty range [{low.min()}, {high.max()})")
+        words = self.words(purpose, int(np.prod(shape, dtype=int))).reshape(-1, *shape).astype(np.uint64)
+        # Multiply-shift: the bias is below range / 2**32.
+        return low + ((words * (high - low).astype(np.uint64)) >> _WORD).astype(np.int64)
+
+    def permutations(self, purpose: str, size: int) -> NDArray[np.int64]:
+        """i64 `[B, size]`, each row a random permutation of 0 … size - 1."""
+        return np.argsort(self.words(purpose, size), axis=1, kind="stable")
+
+    def row(self, index: int) -> "Draws":
+        """The draws of one row, with B = 1."""
+        return Draws(self.seed, self.task, self.positions[index : index + 1])
+
+    def groups(self, group: int) -> "Draws":
+        """One row for each aligned group of `group` positions, in order: draws that a whole group shares.
+
+        Raises ValueError when the rows are not whole aligned groups.
+        """
+        heads = self.positions[::group]
+        expected = heads[:, None] + np.arange(group)
+        if np.any(heads % group) or not np.array_equal(expected.ravel(), self.positions):
+            raise ValueError(
+                f"group {group}: {len(self.positions)} positions from {self.positions[:1]} are not whole aligned groups"
+            )
+        return Draws(self.seed, f"{self.task}/group", heads // group)
+
+    @staticmethod
+    def _per_row(bound: ArrayLike, trailing: int) -> NDArray[np.int64]:
+        values = np.asarray(bound, np.int64)
+        return values.reshape(values.shape + (1,) * trailing) if values.ndim else values

@@ -1,0 +1,103 @@
+"""Decoded media on its way from a decode backend to a pretext task."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unreel.pipelines.plan import Plan
+from unreel.shards.sample import Sidecar
+
+__all__ = ["MediaBatch", "SampleFailure"]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFailure:
+    """Why one row of a batch is not valid.
+
+    Attributes:
+        row: row in the batch.
+        position: position in the order of the run.
+        shard, key: which sample.
+        stage: `read`, `plan` or `decode`.
+        reason: the error's message.
+    """
+
+    row: int
+    position: int
+    shard: str
+    key: str
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaBatch:
+    """The decoded media of B samples.
+
+    Attributes:
+        frames: uint8 in [0, 255], `[B, T, H, W, 3]`, RGB; None where the task takes no picture.
+        audio: float32 in [-1, 1], `[B, C, N]`; None where the task takes no sound.
+        audio_rate: samples per second of `audio`; 0 without sound.
+        valid: bool `[B]`; rows that failed are False and hold zeros.
+        positions: i64 `[B]`, positions in the order of the run.
+        keys: sample keys, "" where the sample could not be read.
+        sources: source ids, "" where the sample could not be read.
+        plans: what was decoded; None for a row that could not be planned.
+        sidecars: what is known of each sample; None where it could not be read.
+        failures: one entry for each row that is not valid.
+    """
+
+    frames: Tensor | None
+    audio: Tensor | None
+    audio_rate: int
+    valid: Tensor
+    positions: NDArray[np.int64]
+    keys: tuple[str, ...]
+    sources: tuple[str, ...]
+    plans: tuple[Plan | None, ...]
+    sidecars: tuple[Sidecar | None, ...]
+    failures: tuple[SampleFailure, ...] = ()
+
+    def __post_init__(self) -> None:
+        rows = len(self.positions)
+        lengths = {name: len(value) for name, value in self._columns() if value is not None}
+        if set(lengths.values()) != {rows}:
+            raise ValueError(f"a batch of {rows} positions holds columns of other lengths: {lengths}")
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __repr__(self) -> str:
+        shapes = {
+            name: tuple(t.shape)
+            for name, t in (("frames", self.frames), ("audio", self.audio))
+            if t is not None
+        }
+        return f"MediaBatch({shapes}, valid {int(self.valid.sum())} of {len(self)}, on {self.valid.device})"
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "MediaBatch":
+        """The same batch with its tensors on `device`."""
+        moved = {
+            name: None if value is None else value.to(device, non_blocking=non_blocking)
+            for name, value in (("frames", self.frames), ("audio", self.audio), ("valid", self.valid))
+        }
+        return replace(self, **moved)
+
+    def fact(self, name: str) -> NDArray:
+        """The plans' fact `name` as one array `[B, ...]`; rows without a plan hold zeros.
+
+        Raises KeyError if no plan has it.
+        """
+        known = [np.asarray(plan.facts[name]) for plan in self.plans if plan is not None]
+        if not known:
+            raise KeyError(name)
+        blank = np.zeros_like(known[0])
+        return np.stack([blank if plan is None else np.asarray(plan.facts[name]) for plan in self.plans])
+
+    def _columns(self) -> Sequence[tuple[str, object]]:
+        names = ("frames", "audio", "valid", "keys", "sources", "plans", "sidecars")
+        return [(name, getattr(self, name)) for name in names]

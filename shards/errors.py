@@ -1,0 +1,78 @@
+"""The errors of unreel.
+
+UnreelError
+├── MediaRefused        a source that the builder does not take
+├── ShardError          bytes on disk are not what the index says
+├── CatalogueError      a folder that cannot be opened as a data set
+│   └── IdentityMismatch    … because another builder wrote it
+├── PlanImpossible      a sample cannot give what a task needs          (raised in pipelines)
+├── DecodeFailed        one sample could not be decoded                 (raised in pipelines)
+├── TooManyFailures     the ceiling of failed samples was reached       (raised in pipelines)
+├── StateMismatch       a saved state belongs to another run            (raised in pipelines and models)
+└── CheckpointError     a checkpoint is damaged or incomplete           (raised in models)
+
+What a user can cause by a wrong argument is a plain `ValueError` instead: name, value found, values allowed, next step.
+"""
+
+__all__ = [
+    "CatalogueError",
+    "CheckpointError",
+    "DecodeFailed",
+    "IdentityMismatch",
+    "MediaRefused",
+    "PlanImpossible",
+    "ShardError",
+    "StateMismatch",
+    "TooManyFailures",
+    "UnreelError",
+]
+
+
+class UnreelError(Exception):
+    """Base of every error that unreel raises on purpose and that is not a wrong argument."""
+
+
+class MediaRefused(UnreelError):
+    """A source that the builder does not take.
+
+    Attributes:
+        reason: short code that summaries count by, such as `not-media` or `truncated`.
+        detail: one sentence for a person: what was expected, what was found.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class ShardError(UnreelError):
+    """A shard, an index or a member is damaged, cut short or swapped."""
+
+
+class CatalogueError(UnreelError):
+    """A folder cannot be opened as a data set."""
+
+
+class IdentityMismatch(CatalogueError):
+    """A folder was built by another builder identity; mixing both would break byte-identity."""
+
+
+class PlanImpossible(UnreelError):
+    """A sample cannot give what a task needs; its row becomes `valid=False`."""
+
+
+class DecodeFailed(UnreelError):
+    """One sample could not be decoded; its row becomes `valid=False`."""
+
+
+class TooManyFailures(UnreelError):
+    """Failed samples reached the ceiling; the message lists their names."""
+
+
+class StateMismatch(UnreelError):
+    """A saved state belongs to another catalogue, recipe or backend; the message names both sides."""
+
+
+class CheckpointError(UnreelError):
+    """A checkpoint generation is damaged or incomplete."""
