@@ -1,6 +1,6 @@
 """Decoded media on its way from a decode backend to a pretext task."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -81,11 +81,12 @@ class MediaBatch:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "MediaBatch":
         """The same batch with its tensors on `device`."""
-        moved = {
-            name: None if value is None else value.to(device, non_blocking=non_blocking)
-            for name, value in (("frames", self.frames), ("audio", self.audio), ("valid", self.valid))
-        }
-        return replace(self, **moved)
+        return replace(
+            self,
+            frames=None if self.frames is None else self.frames.to(device, non_blocking=non_blocking),
+            audio=None if self.audio is None else self.audio.to(device, non_blocking=non_blocking),
+            valid=self.valid.to(device, non_blocking=non_blocking),
+        )
 
     def fact(self, name: str) -> NDArray:
         """The plans' fact `name` as one array `[B, ...]`; rows without a plan hold zeros.
@@ -98,6 +99,6 @@ class MediaBatch:
         blank = np.zeros_like(known[0])
         return np.stack([blank if plan is None else np.asarray(plan.facts[name]) for plan in self.plans])
 
-    def _columns(self) -> Sequence[tuple[str, object]]:
+    def _columns(self) -> Sequence[tuple[str, Sized | None]]:
         names = ("frames", "audio", "valid", "keys", "sources", "plans", "sidecars")
         return [(name, getattr(self, name)) for name in names]

@@ -66,7 +66,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """Base of the sidecar's parts: immutable, defaults left out of the JSON."""
 
 
-class Source(Record, kw_only=True):
+class Source(Record, frozen=True, kw_only=True):
     """Where a sample comes from; two samples with one `id` show the same recording."""
 
     id: str
@@ -82,7 +82,7 @@ class Source(Record, kw_only=True):
     takedown_id: str | None = None
 
 
-class Packets(Record, kw_only=True):
+class Packets(Record, frozen=True, kw_only=True):
     """Where each packet of the video member lies, in stream order, one row a frame."""
 
     offset: bytes
@@ -106,7 +106,7 @@ class Packets(Record, kw_only=True):
         return np.flatnonzero(np.frombuffer(self.key, "u1"))
 
 
-class Video(Record, kw_only=True):
+class Video(Record, frozen=True, kw_only=True):
     """The picture member."""
 
     codec: str
@@ -132,7 +132,7 @@ class Video(Record, kw_only=True):
         return Fraction(*self.rate)
 
 
-class Audio(Record, kw_only=True):
+class Audio(Record, frozen=True, kw_only=True):
     """The sound member."""
 
     codec: str
@@ -146,7 +146,7 @@ class Audio(Record, kw_only=True):
     member: str = "flac"
 
 
-class Facts(Record, kw_only=True):
+class Facts(Record, frozen=True, kw_only=True):
     """What samplers and guards need to know, measured once in the one decode of the build."""
 
     motion: bytes = b""
@@ -175,7 +175,7 @@ class Facts(Record, kw_only=True):
         return np.frombuffer(self.loudness, "<f2").astype(np.float32)
 
 
-class Original(Record, kw_only=True):
+class Original(Record, frozen=True, kw_only=True):
     """What the source file was: its encoding is a cue that a task can learn instead of its content."""
 
     container: str
@@ -192,7 +192,7 @@ class Original(Record, kw_only=True):
     """Degrees clockwise that the container asks a player to turn the picture; already applied to the sample."""
 
 
-class Sidecar(Record, kw_only=True, omit_defaults=False):
+class Sidecar(Record, frozen=True, kw_only=True, omit_defaults=False):
     """Everything that is known of a sample without decoding it: the `json` member."""
 
     schema: str = f"{SCHEMA[0]}.{SCHEMA[1]}"
@@ -219,11 +219,15 @@ class Sidecar(Record, kw_only=True, omit_defaults=False):
         return np.frombuffer(self.tracks[name], COLUMN_DTYPES["track"])
 
 
+class _Version(msgspec.Struct):
+    """The one field that every version of the sidecar has."""
+
+    schema: str
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Sidecar)
-_schema_decoder = msgspec.json.Decoder(
-    msgspec.defstruct("Schema", [("schema", str, f"{SCHEMA[0]}.{SCHEMA[1]}")])
-)
+_version_decoder = msgspec.json.Decoder(_Version)
 
 
 def write_sidecar(sidecar: Sidecar) -> bytes:
@@ -239,7 +243,7 @@ def read_sidecar(data: bytes | memoryview) -> Sidecar:
         ShardError: it is no sidecar, or its major version is newer than this reader.
     """
     try:
-        major = int(_schema_decoder.decode(data).schema.split(".")[0])
+        major = int(_version_decoder.decode(data).schema.split(".")[0])
         if major > SCHEMA[0]:
             raise ShardError(
                 f"sidecar schema {major}.x is newer than this reader ({SCHEMA[0]}.x): update unreel"
