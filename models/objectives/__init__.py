@@ -1,1 +1,17 @@
-"""TODO."""
+"""Objectives: the head and the loss that learn from a pretext task's batch, by the task's name."""
+
+from typing import Final
+
+from torch import nn
+
+from unreel.models.objectives.correspondence import Correspondence
+from unreel.models.objectives.outcome import Outcome
+from unreel.models.objectives.shuffle_and_learn import ShuffleAndLearn
+
+__all__ = ["OBJECTIVES", "Correspondence", "Outcome", "ShuffleAndLearn"]
+
+OBJECTIVES: Final[dict[str, type[nn.Module]]] = {
+    "correspondence": Correspondence,
+    "shuffle_and_learn": ShuffleAndLearn,
+}
+"""Task → objective; the names are those of `unreel.pipelines.pretext.TASKS`."""

@@ -1,0 +1,85 @@
+"""What an objective returns, and the masked cross-entropy that two-way tasks share."""
+
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from unreel.pipelines.pretext.task import PretextBatch
+
+__all__ = ["ClassWeights", "Outcome", "decide", "valid_rows"]
+
+ClassWeights = Literal["none", "balanced"]
+"""How the loss weighs classes: `none` counts every decision once, `balanced` every class of the batch equally."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The decisions that an objective took on a batch of B rows.
+
+    Attributes:
+        loss: f32 scalar, the mean over the valid decisions; 0 when there is none.
+        logits: float `[M, classes]`.
+        targets: i64 `[M]`; -1 where there is nothing to decide.
+        rows: i64 `[M]`, the batch row of each decision: intervals are taken over the rows' sources.
+        valid: bool `[M]`; the other decisions count for nothing.
+    """
+
+    loss: Tensor
+    logits: Tensor
+    targets: Tensor
+    rows: Tensor
+    valid: Tensor
+
+
+def decide(
+    logits: Tensor, targets: Tensor, *, rows: Tensor, valid: Tensor, class_weights: ClassWeights
+) -> Outcome:
+    """Softmax cross-entropy over the decisions that are `valid` and have a target.
+
+    With `balanced`, decision i weighs 1 / (count of its class), so that the most likely class is the one that balanced
+    accuracy asks for; without weights and with 3 negatives to a positive, saying "negative" always scores 75 %.
+    """
+    if class_weights not in get_args(ClassWeights):
+        raise ValueError(
+            f"class_weights {class_weights!r}: choose one of {', '.join(get_args(ClassWeights))}"
+        )
+    valid = valid & (targets >= 0)
+    safe = targets.clamp(min=0)
+    weights = valid.float()
+    if class_weights == "balanced":
+        weights = weights / _class_counts(safe, valid, logits.shape[1])[safe].clamp(min=1)
+    losses = functional.cross_entropy(logits.float(), safe, reduction="none")
+    total = torch.where(valid, losses * weights, 0).sum()
+    loss = total / weights.sum().clamp(min=torch.finfo(torch.float32).tiny)
+    return Outcome(loss=loss, logits=logits, targets=targets, rows=rows, valid=valid)
+
+
+def _class_counts(targets: Tensor, valid: Tensor, classes: int) -> Tensor:
+    """f32 `[classes]`: valid decisions of each class."""
+    return torch.zeros(classes, device=targets.device).index_add_(0, targets, valid.float())
+
+
+def valid_rows(batch: PretextBatch) -> tuple[PretextBatch, Tensor]:
+    """The batch without its failed rows, and the row numbers i64 `[B']` that are left.
+
+    Failed rows hold zeros, which batch norm would count into its statistics, so they do not enter a tower. A batch in
+    which every row failed stays whole: towers need rows, and its loss is 0 by the mask.
+    """
+    rows = torch.nonzero(batch.valid).flatten()
+    if len(rows) in (0, len(batch)):
+        return batch, torch.arange(len(batch), device=batch.valid.device)
+    kept = rows.tolist()
+    part = replace(
+        batch,
+        inputs={name: value[rows] for name, value in batch.inputs.items()},
+        targets=batch.targets[rows],
+        valid=batch.valid[rows],
+        positions=batch.positions[kept],
+        keys=tuple(batch.keys[row] for row in kept),
+        sources=tuple(batch.sources[row] for row in kept),
+        facts={name: value[kept] for name, value in batch.facts.items()},
+    )
+    return part, rows

@@ -1,0 +1,69 @@
+"""Towers that train on two CPU cores: a few convolutions with batch norm, each of which halves the resolution."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import nn
+
+from unreel.models.towers.tower import Embedding, Pooling, Tower
+
+__all__ = ["tiny_audio", "tiny_frame", "tiny_video"]
+
+
+def tiny_frame(
+    *,
+    channels: Sequence[int] = (32, 64, 96, 128),
+    embed_dim: int = 128,
+    grid: int = 4,
+    pooling: Pooling = "mean",
+) -> Tower:
+    """A frame tower for pictures of about 64 to 128 px.
+
+    Args:
+        channels: output channels of each stage.
+        embed_dim: length of the embedding.
+        grid: cells along each side that the last map is pooled to.
+        pooling: over each cell.
+    """
+    stages = _stages((3, *channels), dims=2)
+    stages["embed"] = Embedding(channels[-1], embed_dim=embed_dim, grid=grid, pooling=pooling)
+    return Tower("frame", stages, embed_dim=embed_dim)
+
+
+def tiny_video(*, channels: Sequence[int] = (16, 32, 64, 128), embed_dim: int = 128, grid: int = 2) -> Tower:
+    """A clip tower of 3x3x3 convolutions, which halve time as well. Arguments as in `tiny_frame`."""
+    stages = _stages((3, *channels), dims=3)
+    stages["embed"] = Embedding(channels[-1], embed_dim=embed_dim, grid=grid, dims=3)
+    return Tower("video", stages, embed_dim=embed_dim)
+
+
+def tiny_audio(
+    *,
+    channels: Sequence[int] = (32, 64, 96, 128),
+    embed_dim: int = 128,
+    grid: int = 1,
+    pooling: Pooling = "max",
+) -> Tower:
+    """A sound tower on a one-channel log spectrogram. Arguments as in `tiny_frame`.
+
+    One cell by default, of which the maximum counts, as L3 has it: an event sounds the same whenever it is heard.
+    """
+    stages = _stages((1, *channels), dims=2)
+    stages["embed"] = Embedding(channels[-1], embed_dim=embed_dim, grid=grid, pooling=pooling)
+    return Tower("audio", stages, embed_dim=embed_dim)
+
+
+def _stages(channels: Sequence[int], *, dims: int) -> dict[str, nn.Module]:
+    """`conv1` … `convN` between neighbouring counts of `channels`; the first sees 5 pixels, the others 3."""
+    steps = enumerate(pairwise(channels), start=1)
+    return {f"conv{n}": _convolution(*pair, size=5 if n == 1 else 3, dims=dims) for n, pair in steps}
+
+
+def _convolution(fan_in: int, fan_out: int, *, size: int, dims: int) -> nn.Module:
+    if dims == 2:
+        layer: nn.Module = nn.Conv2d(fan_in, fan_out, size, stride=2, padding=size // 2, bias=False)
+        return nn.Sequential(layer, nn.BatchNorm2d(fan_out), nn.ReLU(inplace=True))
+    layer = nn.Conv3d(
+        fan_in, fan_out, (3, size, size), stride=2, padding=(1, size // 2, size // 2), bias=False
+    )
+    return nn.Sequential(layer, nn.BatchNorm3d(fan_out), nn.ReLU(inplace=True))
