@@ -1,0 +1,267 @@
+"""The catalogue of a data set: all shards with their counts and checksums, compiled from the shards' indexes.
+
+Two files: `catalogue.json` (identity, profile, totals, digest) and `catalogue.arrow` (one row a shard). Opening takes
+time and memory by the number of shards; the samples of a shard are read from its index when they are asked for.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from unreel.shards.errors import CatalogueError, IdentityMismatch, ShardError
+from unreel.shards.files import write_atomic
+from unreel.shards.index import (
+    INDEX_SUFFIX,
+    Member,
+    SampleRow,
+    ShardIndex,
+    identity_text,
+    parse_index,
+    row_of,
+)
+
+__all__ = [
+    "CATALOGUE_SCHEMA",
+    "Catalogue",
+    "Member",
+    "SampleRow",
+    "ShardIndex",
+    "compile_catalogue",
+    "identity_text",
+    "read_index",
+    "row_of",
+]
+
+CATALOGUE_SCHEMA: Final = (1, 0)
+"""Version of the catalogue, (major, minor): newer minors are read, newer majors are refused by name."""
+
+OPEN_INDEXES: Final = 128
+"""Indexes kept in memory: twice the window of shards that the order mixes, since prefetch looks into the next one."""
+
+_COLUMNS: Final = pa.schema(
+    [
+        ("name", pa.string()),
+        ("samples", pa.int64()),
+        ("bytes", pa.int64()),
+        ("sha256", pa.binary(32)),
+        ("index_crc32", pa.uint32()),
+    ]
+)
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of `catalogue.json`."""
+
+    schema: str = f"{CATALOGUE_SCHEMA[0]}.{CATALOGUE_SCHEMA[1]}"
+    identity: dict[str, Any]
+    """Builder identity: equal identities promise equal bytes for equal sources."""
+    profile: dict[str, Any]
+    shards: int
+    samples: int
+    bytes: int
+    digest: str
+
+
+class Catalogue:
+    """A data set on disk. Immutable: a folder that has been built further is opened again.
+
+    Attributes:
+        folder: where the shards lie.
+        identity: builder identity of every shard.
+        profile: build profile of every shard.
+        digest: hash over the ordered (name, samples, sha256) of the shards; it does not say who built them or when.
+        counts: i64 `[shards]`, samples of each shard.
+    """
+
+    def __init__(self, folder: Path, summary: Summary, table: pa.Table) -> None:
+        self.folder = folder
+        self.identity = summary.identity
+        self.profile = summary.profile
+        self.digest = summary.digest
+        self.counts: NDArray[np.int64] = table["samples"].to_numpy()
+        self._table = table
+        self._cached_index = lru_cache(OPEN_INDEXES)(self._read_index)
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "Catalogue":
+        """Open the data set in `folder`.
+
+        Raises:
+            CatalogueError: there is no catalogue, it is damaged, or its major version is newer.
+        """
+        folder = Path(folder)
+        summary = _read_summary(folder / "catalogue.json")
+        table = _read_table(folder / "catalogue.arrow")
+        if (found := _digest(table)) != summary.digest:
+            raise CatalogueError(
+                f"{folder}: catalogue.json expects shards with digest {summary.digest}, catalogue.arrow has {found}; "
+                "compile the catalogue again"
+            )
+        return cls(folder, summary, table)
+
+    def __len__(self) -> int:
+        """Samples in all shards."""
+        return int(self.counts.sum())
+
+    def __repr__(self) -> str:
+        return f"Catalogue({str(self.folder)!r}, {len(self.counts)} shards, {len(self)} samples, {self.digest[:12]})"
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the shards, ascending, without `.tar`."""
+        return tuple(self._table["name"].to_pylist())
+
+    def path(self, shard: int) -> Path:
+        """The tar of shard number `shard`."""
+        return self.folder / f"{self._table['name'][shard].as_py()}.tar"
+
+    def index(self, shard: int) -> ShardIndex:
+        """The index of shard number `shard`; the last ones used are kept.
+
+        Raises:
+            ShardError: the index is gone, damaged, or not the one that the catalogue was compiled from.
+        """
+        return self._cached_index(shard)
+
+    def rows(self) -> Iterator[tuple[int, int, SampleRow]]:
+        """Every sample as (shard, ordinal in the shard, row), in the order of the shards."""
+        for shard in range(len(self.counts)):
+            for ordinal, row in enumerate(self._read_index(shard).samples):
+                yield shard, ordinal, row
+
+    def _read_index(self, shard: int) -> ShardIndex:
+        path = _index_path(self.path(shard))
+        data = _index_bytes(path)
+        expected, found = self._table["index_crc32"][shard].as_py(), zlib.crc32(data)
+        if found != expected:
+            raise ShardError(
+                f"{path}: the catalogue expects an index with CRC32 {expected:08x}, found {found:08x}; "
+                "compile the catalogue again if the shard was rebuilt"
+            )
+        return parse_index(data, path)
+
+
+def read_index(shard: Path) -> ShardIndex:
+    """The index beside the tar `shard`.
+
+    Raises:
+        ShardError: there is none (the shard was never committed), or it is damaged.
+    """
+    path = _index_path(shard)
+    return parse_index(_index_bytes(path), path)
+
+
+def compile_catalogue(
+    folder: Path | str, *, identity: Mapping[str, Any], profile: Mapping[str, Any]
+) -> Catalogue:
+    """Write the catalogue of all committed shards in `folder`; it can be compiled again at any time.
+
+    Raises:
+        CatalogueError: the folder holds no committed shard, or the tar of an index is gone or of another size.
+        IdentityMismatch: a shard was built by another identity.
+    """
+    folder = Path(folder)
+    paths = sorted(folder.glob(f"*{INDEX_SUFFIX}"), key=lambda path: path.name.removesuffix(INDEX_SUFFIX))
+    if not paths:
+        raise CatalogueError(f"{folder}: no shard with an index; was a build finished here?")
+    table = _compile_table(paths, identity_text(identity))
+    summary = Summary(
+        identity=dict(identity),
+        profile=dict(profile),
+        shards=len(table),
+        samples=sum(table["samples"].to_pylist()),
+        bytes=sum(table["bytes"].to_pylist()),
+        digest=_digest(table),
+    )
+    write_atomic(folder / "catalogue.arrow", _table_bytes(table))
+    write_atomic(folder / "catalogue.json", msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
+    return Catalogue(folder, summary, table)
+
+
+def _compile_table(paths: Iterable[Path], identity: str) -> pa.Table:
+    rows = []
+    for path in paths:
+        data = path.read_bytes()
+        index = parse_index(data, path)
+        _check_shard(path, index, identity)
+        rows.append(
+            {
+                "name": index.shard,
+                "samples": len(index.samples),
+                "bytes": index.bytes,
+                "sha256": bytes.fromhex(index.sha256),
+                "index_crc32": zlib.crc32(data),
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=_COLUMNS)
+
+
+def _check_shard(path: Path, index: ShardIndex, identity: str) -> None:
+    if index.identity != identity:
+        raise IdentityMismatch(f"{path}: built by {index.identity}, this catalogue is of {identity}")
+    tar = path.with_name(f"{index.shard}.tar")
+    found = tar.stat().st_size if tar.exists() else None
+    if found != index.bytes:
+        raise CatalogueError(f"{tar}: its index expects {index.bytes} bytes, found {found}")
+
+
+def _digest(table: pa.Table) -> str:
+    """Column by column, so that a million shards take a fraction of a second."""
+    digest = hashlib.sha256()
+    digest.update("\n".join(table["name"].to_pylist()).encode())
+    digest.update(table["samples"].to_numpy().astype("<i8").tobytes())
+    digest.update(b"".join(table["sha256"].to_pylist()))
+    return digest.hexdigest()
+
+
+def _table_bytes(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def _read_summary(path: Path) -> Summary:
+    try:
+        data = path.read_bytes()
+        major = int(msgspec.json.decode(data)["schema"].split(".")[0])
+        if major > CATALOGUE_SCHEMA[0]:
+            raise CatalogueError(
+                f"{path}: schema {major}.x, this reader knows {CATALOGUE_SCHEMA[0]}.x: update unreel"
+            )
+        return msgspec.json.decode(data, type=Summary)
+    except FileNotFoundError as error:
+        raise CatalogueError(f"{path.parent}: no catalogue.json here; `unreel build` writes it") from error
+    except (msgspec.DecodeError, ValueError, TypeError, KeyError) as error:
+        raise CatalogueError(f"{path}: not a catalogue: {error}") from error
+
+
+def _read_table(path: Path) -> pa.Table:
+    try:
+        with pa.memory_map(str(path)) as file:
+            table = pa.ipc.open_file(file).read_all()
+        table.validate(full=True)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise CatalogueError(f"{path}: not a table of shards: {error}") from error
+    if table.schema != _COLUMNS:
+        raise CatalogueError(f"{path}: expected columns {_COLUMNS.names}, found {table.schema.names}")
+    return table
+
+
+def _index_path(shard: Path) -> Path:
+    return shard.with_name(shard.name.removesuffix(".tar") + INDEX_SUFFIX)
+
+
+def _index_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ShardError(f"{path}: no index, so the shard beside it was never committed") from error

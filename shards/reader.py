@@ -1,0 +1,122 @@
+"""Verified random access to the samples of a data set: tars are mapped, members are views, damage has a name."""
+
+import mmap
+import tarfile
+import zlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from unreel.shards.catalogue import Catalogue, Member, SampleRow, ShardIndex
+from unreel.shards.errors import ShardError
+from unreel.shards.sample import Sidecar, read_sidecar
+
+__all__ = ["EncodedSample", "Reader"]
+
+OPEN_SHARDS: Final = 128
+"""Mapped tars kept open: twice the window of shards that the order mixes, since prefetch looks into the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSample:
+    """One sample as it lies in the shard.
+
+    Attributes:
+        shard: name of the shard.
+        row: the sample's row in the shard's index.
+        sidecar: what is known of the sample.
+        members: member name → its bytes, a view of the mapped tar; valid as long as it is held.
+    """
+
+    shard: str
+    row: SampleRow
+    sidecar: Sidecar
+    members: Mapping[str, memoryview]
+
+
+@dataclass(frozen=True, slots=True)
+class _MappedShard:
+    path: Path
+    index: ShardIndex
+    view: memoryview
+    verified: set[int]
+    """Offsets of the members whose checksum held; 23 µs for 120 KB are paid once a process."""
+
+
+class Reader:
+    """Random access by (shard, ordinal). Threads may share it."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._mapped = lru_cache(OPEN_SHARDS)(self._map)
+
+    def read(self, shard: int, ordinal: int, *, members: Collection[str] | None = None) -> EncodedSample:
+        """The sample `ordinal` of shard number `shard`, with `json` and the named members, by default all.
+
+        Each member's header and CRC32 are checked at its first touch; members that are not asked for are not read.
+
+        Raises:
+            ShardError: the shard or a member is not what the index says; names shard, key, expected and found.
+            IndexError: the shard has no such sample.
+        """
+        mapped = self._mapped(shard)
+        row = mapped.index.samples[ordinal]
+        views = {
+            member.name: _checked(mapped, row, member)
+            for member in row.members
+            if members is None or member.name == "json" or member.name in members
+        }
+        return EncodedSample(mapped.index.shard, row, _sidecar(mapped, row, views), views)
+
+    def _map(self, shard: int) -> _MappedShard:
+        index, path = self.catalogue.index(shard), self.catalogue.path(shard)
+        try:
+            with path.open("rb") as file:
+                found = file.seek(0, 2)
+                if found != index.bytes:
+                    raise ShardError(f"{path}: expected {index.bytes} bytes, found {found}")
+                # The view keeps the map alive: samples may outlive the shard's place in the cache.
+                view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except FileNotFoundError as error:
+            raise ShardError(f"{path}: expected {index.bytes} bytes, found no file") from error
+        return _MappedShard(path, index, view, set())
+
+
+def _checked(mapped: _MappedShard, row: SampleRow, member: Member) -> memoryview:
+    payload = mapped.view[member.offset : member.offset + member.size]
+    if member.offset not in mapped.verified:
+        _check_header(mapped, row, member)
+        found = zlib.crc32(payload)
+        if found != member.crc32:
+            raise _damage(mapped, row, member, f"CRC32 {member.crc32:08x}", f"{found:08x}")
+        mapped.verified.add(member.offset)
+    return payload
+
+
+def _check_header(mapped: _MappedShard, row: SampleRow, member: Member) -> None:
+    block = bytes(mapped.view[max(0, member.offset - tarfile.BLOCKSIZE) : member.offset])
+    expected = f"header of {row.key}.{member.name} with {member.size} bytes"
+    try:
+        info = tarfile.TarInfo.frombuf(block, "ascii", "strict")
+    except (tarfile.HeaderError, UnicodeDecodeError) as error:
+        raise _damage(mapped, row, member, expected, f"a damaged one ({error})") from error
+    if (info.name, info.size) != (f"{row.key}.{member.name}", member.size):
+        raise _damage(mapped, row, member, expected, f"that of {info.name!r} with {info.size}")
+
+
+def _sidecar(mapped: _MappedShard, row: SampleRow, views: Mapping[str, memoryview]) -> Sidecar:
+    try:
+        sidecar = read_sidecar(views["json"])
+    except ShardError as error:
+        raise ShardError(f"{mapped.path}, sample {row.key}: {error}") from error
+    if sidecar.key != row.key:
+        raise ShardError(f"{mapped.path}: expected the sidecar of {row.key}, found that of {sidecar.key}")
+    return sidecar
+
+
+def _damage(mapped: _MappedShard, row: SampleRow, member: Member, expected: str, found: str) -> ShardError:
+    return ShardError(
+        f"{mapped.path}, sample {row.key}, member {member.name}: expected {expected}, found {found}"
+    )
