@@ -1,0 +1,121 @@
+"""What real recordings have beside their objects: cues that a pretext task can learn instead. All off by default.
+
+Each clip of a world draws its own camera path, bars, logo … from the clip's dice, whether or not objects are drawn, so
+a world and its twin without objects share them exactly.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from unreel.tools.synth.dice import Dice
+
+__all__ = ["Nuisances", "View", "add_noise", "audible", "camera", "drift", "letterbox", "logo", "scroll"]
+
+Curve = NDArray[np.float64]
+Frames = NDArray[np.float32]
+
+_PICTURE_NOISE: Final = 6.0
+"""Standard deviation, in 8-bit levels."""
+_SOUND_NOISE: Final = 0.02
+
+
+class Nuisances(msgspec.Struct, frozen=True, kw_only=True):
+    """Switches; the default is a clean world."""
+
+    camera: bool = False
+    """The camera pans and zooms slowly over the whole scene."""
+    moving_background: bool = False
+    """The background scrolls; the objects do not mind."""
+    letterbox: bool = False
+    """Black bars above and below, or left and right."""
+    audio_offset: float = 0.0
+    """Seconds by which sound comes late; negative for early."""
+    noise: bool = False
+    """Sensor noise in the picture and hiss in the sound."""
+    logo: bool = False
+    """A station logo in a corner."""
+    brightness_drift: bool = False
+    """The exposure drifts over the clip, up or down."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Where a picture looks: a point at (x, y) is shown at 0.5 + zoom * (x - 0.5) + dx, and likewise for y.
+
+    All are f64 `[T]`, in widths for x and heights for y.
+    """
+
+    zoom: Curve
+    dx: Curve
+    dy: Curve
+
+    @classmethod
+    def still(cls, frames: int) -> "View":
+        return cls(np.ones(frames), np.zeros(frames), np.zeros(frames))
+
+
+def camera(dice: Dice, frames: int) -> View:
+    """A straight, steady pan and zoom that keeps the scene inside the picture."""
+    zoom = _ramp(dice.numbers("camera/zoom", 2, 0.78, 0.95), frames)
+    pan_x, pan_y = (_ramp(dice.numbers(f"camera/pan-{axis}", 2, -1, 1), frames) for axis in "xy")
+    slack = (1 - zoom) / 2
+    return View(zoom, slack * pan_x, slack * pan_y)
+
+
+def scroll(dice: Dice, frames: int, rate: int) -> View:
+    """A steady drift of 4 to 8 hundredths of the picture a second, in any direction."""
+    speed, angle = dice.number("scroll/speed", 0.04, 0.08), dice.number("scroll/angle", 0, 2 * np.pi)
+    path = speed * np.arange(frames) / rate
+    return View(np.ones(frames), path * np.cos(angle), path * np.sin(angle))
+
+
+def drift(dice: Dice, frames: int) -> Curve:
+    """Gain of each frame, f64 `[T]`: it changes by a fifth to a half over the clip."""
+    span = dice.sign("drift/way") * dice.number("drift/span", 0.2, 0.5)
+    return 1 + span * (np.linspace(0, 1, frames) - 0.5)
+
+
+def add_noise(dice: Dice, frames: Frames) -> Frames:
+    """Frames with noise of their own each, `[T, H, W, 3]` in [0, 255]."""
+    return frames + _PICTURE_NOISE * dice.generator("noise/picture").standard_normal(frames.shape, np.float32)
+
+
+def letterbox(dice: Dice, frames: Frames) -> None:
+    """Blacken bars of 6 to 14 % of the picture on two opposite sides, in place."""
+    axis = 1 + dice.integer("letterbox/axis", 0, 2)
+    bar = max(1, round(dice.number("letterbox/bar", 0.06, 0.14) * frames.shape[axis]))
+    sides = np.moveaxis(frames, axis, 0)
+    sides[:bar] = sides[-bar:] = 0
+
+
+def logo(dice: Dice, frames: Frames) -> None:
+    """Paint a light square with a dark bar, an eighth of the picture's height, into one corner, in place."""
+    height, width = frames.shape[1:3]
+    side, gap = max(4, height // 8), max(1, height // 24)
+    corner = dice.integer("logo/corner", 0, 4)
+    top = gap if corner % 2 else height - gap - side
+    left = gap if corner < 2 else width - gap - side
+    mark = frames[:, top : top + side, left : left + side]
+    mark[:] = (235, 235, 225)
+    mark[:, side // 3 : 2 * side // 3, side // 6 : -(side // 6)] = (30, 40, 90)
+
+
+def audible(dice: Dice, wave: NDArray[np.float32], nuisances: Nuisances, rate: int) -> NDArray[np.float32]:
+    """The sound with hiss and offset as asked for; what the offset uncovers is silent."""
+    if nuisances.noise:
+        hiss = dice.generator("noise/sound").standard_normal(wave.shape, np.float32)
+        wave = np.clip(wave + np.float32(_SOUND_NOISE) * hiss, -1, 1)
+    offset = max(-len(wave), min(len(wave), round(nuisances.audio_offset * rate)))
+    padding = np.zeros(abs(offset), np.float32)
+    if offset >= 0:
+        return np.concatenate([padding, wave[: len(wave) - offset]])
+    return np.concatenate([wave[-offset:], padding])
+
+
+def _ramp(ends: Curve, frames: int) -> Curve:
+    """From the first of two values to the second, f64 `[T]`."""
+    return np.linspace(float(ends[0]), float(ends[1]), frames)
