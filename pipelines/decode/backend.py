@@ -1,0 +1,131 @@
+"""The one protocol of every decode backend: encoded samples and plans in, one tensor of pictures and one of sound out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from unreel.pipelines.plan import Plan, check_plan
+from unreel.shards.errors import DecodeFailed, PlanImpossible
+from unreel.shards.reader import EncodedSample
+from unreel.shards.sample import Sidecar
+
+__all__ = ["BatchShape", "DecodeBackend", "Decoded", "batch_shape", "check_row", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """What a backend made of B samples.
+
+    Attributes:
+        frames: uint8 in [0, 255], `[B, T, H, W, 3]`, RGB, on the backend's device; None where no plan takes pictures.
+        audio: float32 in [-1, 1], `[B, C, N]`; None where no plan takes sound.
+        failures: row → why it could not be decoded. These rows hold zeros; the others are not touched by them.
+    """
+
+    frames: Tensor | None
+    audio: Tensor | None
+    failures: Mapping[int, DecodeFailed] = field(default_factory=dict)
+
+
+@runtime_checkable
+class DecodeBackend(Protocol):
+    """One way to decode. It keeps decoders and threads between calls; `close` gives them back."""
+
+    name: ClassVar[str]
+
+    @property
+    def version(self) -> str:
+        """Versions of the libraries that decode, such as `PyAV 18.1.0, libavcodec 62.28.102`."""
+
+    def declines(self, sidecar: Sidecar) -> str | None:
+        """Why this backend does not take such a sample, in one sentence; None where it does."""
+
+    def decode(self, samples: Sequence[EncodedSample], plans: Sequence[Plan]) -> Decoded:
+        """Decode what `plans[i]` asks of `samples[i]`, for all rows.
+
+        A row that fails is in `failures` and never raises.
+
+        Raises:
+            ValueError: the rows do not make one batch: other counts, window sizes or lengths.
+        """
+
+    def close(self) -> None:
+        """Stop threads and free decoders. The backend is of no use afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchShape:
+    """What all rows of a batch have in common.
+
+    Attributes:
+        picture: (T, H, W) of the pictures; None where no picture is asked for.
+        sound: (C, N) of the sound; None where no sound is asked for.
+    """
+
+    picture: tuple[int, int, int] | None
+    sound: tuple[int, int] | None
+
+    def blank(self, rows: int, device: torch.device | str = "cpu") -> tuple[Tensor | None, Tensor | None]:
+        """Zeros for `rows` rows: pictures uint8 `[B, T, H, W, 3]` and sound float32 `[B, C, N]`."""
+        frames = audio = None
+        if self.picture is not None:
+            frames = torch.zeros((rows, *self.picture, 3), dtype=torch.uint8, device=device)
+        if self.sound is not None:
+            audio = torch.zeros((rows, *self.sound), device=device)
+        return frames, audio
+
+
+def batch_shape(samples: Sequence[EncodedSample], plans: Sequence[Plan]) -> BatchShape:
+    """The shape that all rows share; the first row with sound decides the number of channels.
+
+    Raises:
+        ValueError: the rows do not make one batch.
+    """
+    if not plans or len(samples) != len(plans):
+        raise ValueError(
+            f"{len(samples)} samples and {len(plans)} plans: one plan a sample, at least one row"
+        )
+    pictures = {_picture(plan) for plan in plans}
+    lengths = {None if plan.sound is None else plan.sound.length for plan in plans}
+    if len(pictures) > 1 or len(lengths) > 1:
+        raise ValueError(f"rows of one batch differ: (T, H, W) {pictures}, audio samples {lengths}")
+    length = lengths.pop()
+    return BatchShape(pictures.pop(), None if length is None else (_channels(samples), length))
+
+
+def check_row(sample: EncodedSample, plan: Plan, shape: BatchShape, declined: str | None) -> None:
+    """Hold one row against its sample before a byte is decoded: decoders answer a wrong index with black.
+
+    Raises:
+        DecodeFailed: the backend declines the sample, the plan does not fit it, or its channels are not the batch's.
+    """
+    if declined is not None:
+        raise DecodeFailed(declined)
+    try:
+        check_plan(plan, sample.sidecar)
+    except PlanImpossible as error:
+        raise DecodeFailed(str(error)) from error
+    audio = sample.sidecar.audio
+    if shape.sound is not None and audio is not None and audio.channels != shape.sound[0]:
+        raise DecodeFailed(f"{audio.channels} channels of sound, the batch has {shape.sound[0]}")
+
+
+def failed(sample: EncodedSample, backend: str, reason: Exception) -> DecodeFailed:
+    """The error of one row: its shard, its key, the backend and the reason, which stays attached as the cause."""
+    error = DecodeFailed(f"{sample.shard}, sample {sample.sidecar.key}, {backend}: {reason}")
+    error.__cause__ = reason
+    return error
+
+
+def _picture(plan: Plan) -> tuple[int, int, int] | None:
+    if not len(plan.frames) or plan.window is None:
+        return None
+    return len(plan.frames), plan.window.height, plan.window.width
+
+
+def _channels(samples: Sequence[EncodedSample]) -> int:
+    known = (sample.sidecar.audio for sample in samples)
+    return next((audio.channels for audio in known if audio is not None), 1)

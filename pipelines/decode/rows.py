@@ -1,0 +1,95 @@
+"""What the CPU backends share: rows decoded one by one, in parallel, on threads that are kept."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unreel.pipelines.decode.backend import BatchShape, Decoded, batch_shape, check_row, failed
+from unreel.pipelines.decode.sound import decode_span
+from unreel.pipelines.plan import Plan
+from unreel.shards.errors import DecodeFailed
+from unreel.shards.reader import EncodedSample
+from unreel.shards.sample import Sidecar, Video
+
+__all__ = ["RowBackend"]
+
+
+class RowBackend:
+    """Base of backends that decode a row at a time.
+
+    A subclass names itself, says which errors its library raises for a bad sample, and decodes pictures.
+    Everything else that is raised is a bug and goes through.
+    """
+
+    name: ClassVar[str]
+    errors: ClassVar[tuple[type[Exception], ...]]
+    """What a bad sample raises; `DecodeFailed` is among them."""
+
+    def __init__(self, *, threads: int) -> None:
+        if threads < 1:
+            raise ValueError(f"threads {threads}: at least 1")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"decode-{self.name}")
+
+    def declines(self, sidecar: Sidecar) -> str | None:
+        """Why this backend does not take such a sample, in one sentence; None where it does."""
+        if sidecar.audio is not None and sidecar.audio.codec != "flac":
+            return f"{self.name} takes sound as FLAC, not {sidecar.audio.codec}"
+        return None if sidecar.video is None else self._declines_video(sidecar.video)
+
+    def decode(self, samples: Sequence[EncodedSample], plans: Sequence[Plan]) -> Decoded:
+        """Decode all rows; see `DecodeBackend.decode`."""
+        shape = batch_shape(samples, plans)
+        frames, audio = shape.blank(len(plans))
+
+        def one(row: int) -> DecodeFailed | None:
+            views = (None if frames is None else frames[row], None if audio is None else audio[row])
+            return self._row(samples[row], plans[row], shape, *views)
+
+        outcomes = enumerate(self._pool.map(one, range(len(plans))))
+        return Decoded(
+            frames=frames, audio=audio, failures={row: error for row, error in outcomes if error is not None}
+        )
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _declines_video(self, video: Video) -> str | None:
+        return None
+
+    def _pictures(self, sample: EncodedSample, plan: Plan, out: NDArray[np.uint8]) -> None:
+        """Write the plan's frames, cropped to its window, RGB, into `out` `[T, H, W, 3]`."""
+        raise NotImplementedError
+
+    def _row(
+        self,
+        sample: EncodedSample,
+        plan: Plan,
+        shape: BatchShape,
+        frames: Tensor | None,
+        audio: Tensor | None,
+    ) -> DecodeFailed | None:
+        """Decode one row into its views; the error if that fails, with zeros in the views."""
+        try:
+            check_row(sample, plan, shape, self.declines(sample.sidecar))
+            if frames is not None:
+                self._pictures(sample, plan, frames.numpy())
+            if audio is not None:
+                audio.copy_(torch.from_numpy(_sound(sample, plan)))
+        except self.errors as error:
+            for view in (frames, audio):
+                if view is not None:
+                    view.zero_()
+            return failed(sample, self.name, error)
+        return None
+
+
+def _sound(sample: EncodedSample, plan: Plan) -> NDArray[np.float32]:
+    audio = sample.sidecar.audio
+    assert audio is not None and plan.sound is not None
+    return decode_span(sample.members[audio.member], plan.sound)

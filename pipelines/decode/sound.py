@@ -1,0 +1,76 @@
+"""Exact spans of FLAC sound, decoded from the nearest FLAC frame on."""
+
+import io
+from collections.abc import Iterator
+from typing import Final
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from numpy.typing import NDArray
+
+from unreel.pipelines.plan import Span
+from unreel.shards.errors import DecodeFailed
+
+__all__ = ["decode_span"]
+
+_FULL_SCALE: Final = {"s16": 2.0**15, "s16p": 2.0**15, "s32": 2.0**31, "s32p": 2.0**31}
+"""Value of 1.0 in FFmpeg's sample formats for FLAC; 24-bit FLAC comes in the upper bits of s32."""
+
+_STRICT: Final = {"err_detect": "crccheck+explode"}
+"""Damage is an error, not a stretch of noise."""
+
+
+def decode_span(flac: bytes | memoryview, span: Span) -> NDArray[np.float32]:
+    """Samples `[span.start, span.start + span.length)` of a FLAC file.
+
+    Seeking to the frame before the span takes 1.6 ms for one second of ten, reading up to it 3.9 ms.
+
+    Args:
+        flac: the whole file.
+        span: the stretch wanted, in audio samples.
+
+    Returns:
+        float32 in [-1, 1), `[C, N]`: integer samples divided by their full scale, so 16-bit samples are exact.
+
+    Raises:
+        DecodeFailed: the bytes are no FLAC, damaged, or end before the span does.
+    """
+    try:
+        with av.open(io.BytesIO(flac), "r", format="flac", options=_STRICT) as container:
+            stream = container.streams.audio[0]
+            return _fill(stream, _blocks(container, stream, span), span)
+    except av.FFmpegError as error:
+        raise DecodeFailed(f"sound {span.start} … {span.start + span.length}: {error}") from error
+
+
+def _blocks(
+    container: InputContainer, stream: AudioStream, span: Span
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """(first sample, float32 `[C, n]`) of each decoded block, from the one that holds the span's start on."""
+    if span.start:
+        container.seek(span.start, stream=stream)
+    for frame in container.decode(stream):
+        assert frame.pts is not None
+        block = frame.to_ndarray()
+        if not frame.format.is_planar:
+            block = block.reshape(-1, stream.codec_context.channels).T
+        yield frame.pts, block.astype(np.float32) / np.float32(_FULL_SCALE[frame.format.name])
+
+
+def _fill(
+    stream: AudioStream, blocks: Iterator[tuple[int, NDArray[np.float32]]], span: Span
+) -> NDArray[np.float32]:
+    out = np.empty((stream.codec_context.channels, span.length), np.float32)
+    done = span.start
+    stop = span.start + span.length
+    for first, block in blocks:
+        if done >= stop or first > done:
+            break
+        block = block[:, done - first : stop - first]
+        out[:, done - span.start : done - span.start + block.shape[1]] = block
+        done += block.shape[1]
+    if done < stop:
+        raise DecodeFailed(f"sound {span.start} … {stop} asked for, decoding stopped at {done}")
+    return out
