@@ -9,7 +9,8 @@ UnreelError
 ├── DecodeFailed        one sample could not be decoded                 (raised in pipelines)
 ├── TooManyFailures     the ceiling of failed samples was reached       (raised in pipelines)
 ├── StateMismatch       a saved state belongs to another run            (raised in pipelines and models)
-└── CheckpointError     a checkpoint is damaged or incomplete           (raised in models)
+├── CheckpointError     a checkpoint is damaged or incomplete           (raised in models)
+└── Diverged            a loss or a gradient is not a number            (raised in models)
 
 What a user can cause by a wrong argument is a plain `ValueError` instead: name, value found, values allowed, next step.
 """
@@ -18,6 +19,7 @@ __all__ = [
     "CatalogueError",
     "CheckpointError",
     "DecodeFailed",
+    "Diverged",
     "IdentityMismatch",
     "MediaRefused",
     "PlanImpossible",
@@ -76,3 +78,7 @@ class StateMismatch(UnreelError):
 
 class CheckpointError(UnreelError):
     """A checkpoint generation is damaged or incomplete."""
+
+
+class Diverged(UnreelError):
+    """A loss or a gradient is not a finite number; the weights of the step before are kept."""

@@ -2,15 +2,13 @@
 
 from typing import Final
 
-from torch import nn
-
 from unreel.models.objectives.correspondence import Correspondence
-from unreel.models.objectives.outcome import Outcome
+from unreel.models.objectives.objective import Objective, Outcome
 from unreel.models.objectives.shuffle_and_learn import ShuffleAndLearn
 
-__all__ = ["OBJECTIVES", "Correspondence", "Outcome", "ShuffleAndLearn"]
+__all__ = ["OBJECTIVES", "Correspondence", "Objective", "Outcome", "ShuffleAndLearn"]
 
-OBJECTIVES: Final[dict[str, type[nn.Module]]] = {
+OBJECTIVES: Final[dict[str, type[Objective]]] = {
     "correspondence": Correspondence,
     "shuffle_and_learn": ShuffleAndLearn,
 }

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unreel.models.objectives.outcome import ClassWeights, Outcome, decide, valid_rows
+from unreel.models.objectives.objective import ClassWeights, Objective, Outcome, decide, valid_rows
 from unreel.models.towers import Tower
 from unreel.pipelines.pretext.task import PretextBatch
 
 __all__ = ["Correspondence", "DistanceHead", "FusionHead"]
 
 
-class Correspondence(nn.Module):
+class Correspondence(Objective):
     """A frame tower and an audio tower → they correspond (1) or not (0).
 
     Args:

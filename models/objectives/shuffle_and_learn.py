@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from unreel.models.objectives.outcome import ClassWeights, Outcome, decide, valid_rows
+from unreel.models.objectives.objective import ClassWeights, Objective, Outcome, decide, valid_rows
 from unreel.models.towers import Tower
 from unreel.pipelines.pretext.task import PretextBatch
 
@@ -16,7 +16,7 @@ _TUPLE = 3
 """Frames that one decision is about."""
 
 
-class ShuffleAndLearn(nn.Module):
+class ShuffleAndLearn(Objective):
     """Three embeddings of one tower, concatenated → in order (1) or not (0).
 
     Args:

@@ -1,1 +1,19 @@
-"""TODO."""
+"""Training: settings, the loop, checkpoints that resume exactly, and loading a trained run."""
+
+from unreel.models.training.config import RunConfig
+from unreel.models.training.model import PretextModel, build_model, build_task
+from unreel.models.training.progress import TrainingResult
+from unreel.models.training.run import LoadedRun, RunFolder, load_run
+from unreel.models.training.trainer import Trainer
+
+__all__ = [
+    "LoadedRun",
+    "PretextModel",
+    "RunConfig",
+    "RunFolder",
+    "Trainer",
+    "TrainingResult",
+    "build_model",
+    "build_task",
+    "load_run",
+]

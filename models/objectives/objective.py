@@ -1,15 +1,16 @@
-"""What an objective returns, and the masked cross-entropy that two-way tasks share."""
+"""What every objective is, what it returns, and the masked cross-entropy that two-way tasks share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from unreel.pipelines.pretext.task import PretextBatch
 
-__all__ = ["ClassWeights", "Outcome", "decide", "valid_rows"]
+__all__ = ["ClassWeights", "Objective", "Outcome", "decide", "valid_rows"]
 
 ClassWeights = Literal["none", "balanced"]
 """How the loss weighs classes: `none` counts every decision once, `balanced` every class of the batch equally."""
@@ -32,6 +33,16 @@ class Outcome:
     targets: Tensor
     rows: Tensor
     valid: Tensor
+
+
+class Objective(nn.Module):
+    """The head and the loss that learn from one task's batch; takes `towers` by kind, then its settings by keyword."""
+
+    towers: ClassVar[tuple[str, ...]]
+    """Kinds of the towers that it trains."""
+
+    def forward(self, towers: Mapping[str, nn.Module], batch: PretextBatch) -> Outcome:
+        raise NotImplementedError
 
 
 def decide(

@@ -1,0 +1,139 @@
+"""The settings of a run, as plain immutable records: what `RUN/recipe.toml` holds."""
+
+import json
+import tomllib
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+__all__ = [
+    "DataConfig",
+    "LoaderConfig",
+    "OptimiserConfig",
+    "RunConfig",
+    "ScheduleConfig",
+    "TrainConfig",
+    "format_toml",
+    "parse_config",
+]
+
+Count = Annotated[int, Meta(ge=1)]
+Whole = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, lt=1)]
+
+Named = dict[str, Any]
+"""A table whose `name` chooses a class or function and whose other entries are its keyword arguments."""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the records: immutable, and an unknown key is an error."""
+
+
+class DataConfig(Section, frozen=True, kw_only=True):
+    """Which samples."""
+
+    shards: str = ""
+    """Folder with `catalogue.json`; `unreel train --data` fills it in."""
+    holdout: Share = 0.2
+    """Share of the sources, those without a split of their own, that is kept for validation."""
+
+
+class OptimiserConfig(Section, frozen=True, kw_only=True):
+    """How weights move. Norm scales and biases are never decayed."""
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: Positive = 1e-3
+    """Its peak, when there is a warm-up."""
+    weight_decay: NotNegative = 0.01
+    momentum: Share = 0.9
+    """For `sgd`."""
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    """For `adamw`."""
+    clip_norm: NotNegative = 0.0
+    """Largest norm of all gradients together; 0 clips none."""
+
+
+class ScheduleConfig(Section, frozen=True, kw_only=True):
+    """The learning rate over the steps: a function of the step alone, never of the clock."""
+
+    name: Literal["cosine", "constant"] = "cosine"
+    warmup_steps: Whole = 0
+    """Steps of linear rise from 0."""
+    floor: Share = 0.0
+    """Share of the peak at which `cosine` ends."""
+
+
+class TrainConfig(Section, frozen=True, kw_only=True):
+    """How long, how much at once, and what is kept."""
+
+    steps: Count
+    batch_size: Count
+    """Clips in a step, over all devices."""
+    max_seconds: NotNegative = 0.0
+    """Training stops early after so many seconds of steps, resumes included; 0 is no limit. Steps are the budget: the
+    schedule does not know the clock, and so a run is the same on a fast and on a slow machine."""
+    eval_every: Whole = 0
+    """Steps between validations; 0 validates at the end only."""
+    eval_batches: Count = 8
+    """Batches of the held-out sources in one validation, always the same."""
+    checkpoint_every: Whole = 0
+    """Steps between checkpoints; 0 saves at the end only (and on SIGTERM and SIGINT)."""
+    keep: Count = 3
+    """Newest checkpoints that are kept."""
+    log_every: Count = 10
+    """Steps between rows of `metrics.jsonl`."""
+    seed: int = 0
+    device: str = "auto"
+    """`auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`."""
+    amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
+    """Mixed precision; `auto` is bf16 on a CUDA device that has it, else off."""
+    threads: Whole = 0
+    """torch's threads on CPU; 0 leaves torch its choice. Other threads give other last bits."""
+
+
+class LoaderConfig(Section, frozen=True, kw_only=True):
+    """How media is decoded."""
+
+    backend: str = "auto"
+    threads: Count = 2
+    prefetch: Whole = 2
+    """Batches made ahead of the step."""
+
+
+class RunConfig(Section, frozen=True, kw_only=True):
+    """A whole run."""
+
+    data: DataConfig = DataConfig()
+    task: Named
+    """`name` and the fields of that pretext task."""
+    towers: dict[str, Named]
+    """By kind: `name` and the settings of that tower."""
+    objective: dict[str, Any] = {}
+    """Settings of the objective, which has the task's name."""
+    optimiser: OptimiserConfig = OptimiserConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    train: TrainConfig
+    loader: LoaderConfig = LoaderConfig()
+
+
+def parse_config(text: str) -> RunConfig:
+    """The settings that a TOML text states. Raises ValueError when it does not state a run."""
+    try:
+        return msgspec.convert(tomllib.loads(text), RunConfig)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ValueError(f"not a recipe: {error}") from error
+
+
+def format_toml(config: RunConfig) -> str:
+    """The settings as TOML, every default written out; `parse_config` reads the same settings from it."""
+    lines: list[str] = []
+    for section, content in msgspec.to_builtins(config).items():
+        tables = content.items() if section == "towers" else [("", content)]
+        for kind, table in tables:
+            lines += ["", f"[{section}.{kind}]" if kind else f"[{section}]"]
+            # A JSON string, number, boolean or flat array is written in TOML as in JSON.
+            lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()]
+    return "\n".join(lines[1:]) + "\n"

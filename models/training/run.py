@@ -1,0 +1,186 @@
+"""The run folder: what is in it, how a run is continued, and how a trained run is loaded.
+
+RUN/recipe.toml        every setting, defaults and `auto` choices written out
+    environment.json   device, threads and versions
+    metrics.jsonl      one JSON object a logged step
+    checkpoints/       see `checkpoint.py`
+    tensorboard/
+"""
+
+import fcntl
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+import msgspec
+
+from unreel.models.objectives import Objective
+from unreel.models.towers import Tower
+from unreel.models.training.checkpoint import Checkpoint, newest_checkpoint, read_checkpoint, steps_saved
+from unreel.models.training.config import RunConfig, format_toml, parse_config
+from unreel.models.training.environment import Environment
+from unreel.models.training.model import build_model, build_task
+from unreel.pipelines.errors import StateMismatch
+from unreel.pipelines.pretext.task import PretextTask
+
+__all__ = ["LoadedRun", "RunFolder", "continue_config", "load_run"]
+
+_FREE: Final = {
+    "train.max_seconds",
+    "train.eval_every",
+    "train.eval_batches",
+    "train.checkpoint_every",
+    "train.keep",
+    "loader.prefetch",
+}
+"""Settings that a resumed run may change: no loss depends on them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The paths of a run."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.toml"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    def read_config(self) -> RunConfig:
+        """The run's settings. Raises ValueError when the folder holds no run."""
+        if not self.recipe.is_file():
+            raise ValueError(f"{self.path}: no run (recipe.toml is missing); `unreel train` makes one")
+        return parse_config(self.recipe.read_text())
+
+    def write_config(self, config: RunConfig) -> None:
+        """Write the settings, whole or not at all."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        draft = self.recipe.with_suffix(".draft")
+        draft.write_text(format_toml(config))
+        draft.replace(self.recipe)
+
+    def write_environment(self, environment: Environment) -> None:
+        """Record what the run depends on beside its settings."""
+        self.environment.write_bytes(msgspec.json.format(msgspec.json.encode(environment), indent=2) + b"\n")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for one trainer; the system lets go of it when the process ends, however it ends.
+
+        Raises:
+            StateMismatch: another process trains in this folder.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StateMismatch(f"{self.path}: another process is training in this folder") from error
+            yield
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedRun:
+    """A trained run: modules on the CPU, in evaluation mode."""
+
+    recipe: RunConfig
+    step: int
+    task: PretextTask
+    towers: Mapping[str, Tower]
+    objective: Objective
+
+
+def load_run(folder: Path | str, *, step: int | Literal["latest"] = "latest") -> LoadedRun:
+    """Load a checkpoint of a run, by default the newest good one; newer damaged ones are named in a warning.
+
+    Raises:
+        ValueError: no run in this folder, or no checkpoint of this step.
+        CheckpointError: the checkpoint is damaged.
+    """
+    run = RunFolder(Path(folder))
+    config = run.read_config()
+    checkpoint = _newest(run) if step == "latest" else _of_step(run, step)
+    model = build_model(config)
+    model.load_state_dict(checkpoint.model)
+    model.eval()
+    return LoadedRun(
+        recipe=config,
+        step=checkpoint.step,
+        task=build_task(config.task),
+        towers={kind: cast(Tower, tower) for kind, tower in model.towers.items()},
+        objective=model.objective,
+    )
+
+
+def continue_config(saved: RunConfig, given: RunConfig) -> RunConfig:
+    """The settings of a resumed run: the saved ones, but for those that a run may change on its way.
+
+    Raises:
+        StateMismatch: `given` asks for something else that the losses depend on; the message names it.
+    """
+    before, now = _flatten(saved), _flatten(given)
+    differing = [
+        key for key in {**before, **now} if before.get(key) != now.get(key) and now.get(key) != "auto"
+    ]
+    fixed = [
+        f"{key}: {before.get(key)!r} saved, {now.get(key)!r} asked for"
+        for key in differing
+        if key not in _FREE
+    ]
+    if fixed:
+        raise StateMismatch(
+            f"this run has other settings: {'; '.join(fixed)}. Ask for the saved ones, or start a new run"
+        )
+    return msgspec.structs.replace(
+        given,
+        train=msgspec.structs.replace(given.train, device=saved.train.device, amp=saved.train.amp),
+        loader=msgspec.structs.replace(given.loader, backend=saved.loader.backend),
+    )
+
+
+def _newest(run: RunFolder) -> Checkpoint:
+    checkpoint, damaged = newest_checkpoint(run.checkpoints)
+    if checkpoint is None:
+        raise ValueError(f"{run.path}: the run has no checkpoint yet")
+    for error in damaged:
+        warnings.warn(f"{error}; using step {checkpoint.step}", RuntimeWarning, stacklevel=3)
+    return checkpoint
+
+
+def _of_step(run: RunFolder, step: int) -> Checkpoint:
+    saved = steps_saved(run.checkpoints)
+    if step not in saved:
+        raise ValueError(f"{run.path}: no checkpoint of step {step}; there are {saved or 'none'}")
+    return read_checkpoint(run.checkpoints / f"step-{step:08d}")
+
+
+def _flatten(config: RunConfig) -> dict[str, Any]:
+    """Settings by their dotted names."""
+    flat: dict[str, Any] = {}
+    pending = [("", msgspec.to_builtins(config))]
+    while pending:
+        prefix, value = pending.pop()
+        if isinstance(value, dict):
+            pending += [(f"{prefix}.{key}" if prefix else key, child) for key, child in value.items()]
+        else:
+            flat[prefix] = list(value) if isinstance(value, (list, tuple)) else value
+    return flat

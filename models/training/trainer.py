@@ -1,0 +1,200 @@
+"""The training loop: plain PyTorch over a loader's steps, exact to resume.
+
+Everything that step N does is a function of the recipe, the data and N: the loader's batch, the learning rate, and
+torch's generator, which is seeded anew at each step. So a checkpoint holds no state of any generator.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+import torch
+
+from unreel.models.training.checkpoint import Checkpoint, newest_checkpoint, prune, save_checkpoint
+from unreel.models.training.config import RunConfig
+from unreel.models.training.environment import differences, record_environment
+from unreel.models.training.learner import Learned, Learner
+from unreel.models.training.log import Listener, MetricsFile, Row, TensorBoard
+from unreel.models.training.model import build_model
+from unreel.models.training.progress import Progress, SavedState, TrainingResult
+from unreel.models.training.run import RunFolder
+from unreel.models.training.signals import StopRequest, stop_requests
+from unreel.models.training.validation import BatchSource, validate
+from unreel.pipelines.errors import StateMismatch
+from unreel.pipelines.pretext.task import PretextBatch
+
+__all__ = ["StepSource", "Trainer"]
+
+_BUDGET_ENDS: Final = ("steps", "seconds")
+"""Endings that leave time for a last row and a last validation; after a signal there is time for a checkpoint only."""
+
+
+class _Step(Protocol):
+    """A batch and the number of its step."""
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def batch(self) -> PretextBatch: ...
+
+
+class StepSource(Protocol):
+    """Gives batches without end, from the step that its state says; a `Loader` is one."""
+
+    def __iter__(self) -> Iterator[_Step]: ...
+
+    def state_dict(self) -> Mapping[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None: ...
+
+
+class Trainer:
+    """Trains one run in one folder.
+
+    Args:
+        config: resolved settings, see `environment.resolve`.
+        loader: training batches of `config.train.batch_size` clips.
+        validation: batches of held-out sources; None trains without validation.
+        folder: the run folder.
+        listeners: hear of rows and warnings, beside the run's own metrics file and TensorBoard.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        loader: StepSource,
+        validation: BatchSource | None,
+        folder: RunFolder,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        if config.train.threads:
+            torch.set_num_threads(config.train.threads)
+        self._config = config
+        self._loader = loader
+        self._validation = validation
+        self._folder = folder
+        self._listeners = list(listeners)
+        self._environment = record_environment(torch.device(config.train.device))
+        self._learner = Learner(build_model(config).to(config.train.device), config)
+        self._progress = Progress()
+
+    def train(self, *, resume: bool = False) -> TrainingResult:
+        """Train to the end of the budget, or until a signal asks for a stop; either way a checkpoint is saved.
+
+        Raises:
+            ValueError: the folder holds a run and `resume` is False.
+            StateMismatch: the checkpoint belongs to another run, or another process trains here.
+            CheckpointError: no checkpoint is good.
+            Diverged: a loss or a gradient is not finite.
+        """
+        with self._folder.lock(), stop_requests() as stop:
+            self._begin(resume)
+            try:
+                stopped = self._loop(stop)
+            finally:
+                for listener in self._listeners:
+                    listener.close()
+        return TrainingResult.of(self._progress, stopped=stopped, batch_size=self._config.train.batch_size)
+
+    def _begin(self, resume: bool) -> None:
+        if self._folder.recipe.exists() and not resume:
+            raise ValueError(f"{self._folder.path} holds a run: add --resume, or choose another folder")
+        if resume:
+            self._restore()
+        self._folder.write_config(self._config)
+        self._folder.write_environment(self._environment)
+        start = self._progress.step
+        self._listeners.append(MetricsFile(self._folder.metrics, start=start))
+        self._listeners.append(TensorBoard(self._folder.tensorboard, start=start))
+
+    def _restore(self) -> None:
+        checkpoint, damaged = newest_checkpoint(self._folder.checkpoints)
+        if checkpoint is None:
+            self._warn("there is no checkpoint yet: training starts from step 0")
+            return
+        for error in damaged:
+            self._warn(f"{error}. Training goes on from step {checkpoint.step}")
+        state = msgspec.json.decode(checkpoint.state, type=SavedState)
+        other = differences(state.environment, self._environment)
+        if other:
+            self._warn(f"same samples, but not the same last bits as before, since {'; '.join(other)}")
+        self._loader.load_state_dict(state.loader)
+        self._learner.restore(model=checkpoint.model, optimiser=checkpoint.optimiser, scaler=state.scaler)
+        self._progress = state.progress
+
+    def _loop(self, stop: StopRequest) -> str:
+        """Steps until the budget ends or a signal comes; returns which."""
+        budget, steps = self._config.train, iter(self._loader)
+        ending = "steps" if self._progress.step >= budget.steps else None
+        while ending is None:
+            learned = self._step(steps)
+            ending = self._ending(stop)
+            if self._due(budget.log_every) or ending in _BUDGET_ENDS:
+                self._log(learned)
+            if self._due(budget.eval_every) or ending in _BUDGET_ENDS:
+                self._validate()
+            if self._due(budget.checkpoint_every) or ending:
+                self._save()
+        return ending
+
+    def _step(self, steps: Iterator[_Step]) -> Learned:
+        progress, began = self._progress, time.perf_counter()
+        step = next(steps)
+        waited = time.perf_counter() - began
+        if step.step != progress.step:
+            raise StateMismatch(f"the loader gave step {step.step}, training is at step {progress.step}")
+        batch = step.batch.to(self._config.train.device)
+        learned = self._learner.learn(step.step, batch)
+        progress.scores.add(learned.outcome, loss=learned.loss, failed=int((~batch.valid).sum()))
+        progress.count(seconds=time.perf_counter() - began, waited=waited)
+        return learned
+
+    def _ending(self, stop: StopRequest) -> str | None:
+        budget, progress = self._config.train, self._progress
+        if progress.step >= budget.steps:
+            return "steps"
+        if stop.signal is not None:
+            return stop.signal.name
+        return "seconds" if 0 < budget.max_seconds <= progress.seconds else None
+
+    def _due(self, every: int) -> bool:
+        return every > 0 and self._progress.step % every == 0
+
+    def _log(self, learned: Learned) -> None:
+        row = self._progress.close_window(self._config.train.batch_size)
+        self._tell("train", **row, learning_rate=learned.learning_rate, gradient_norm=learned.gradient_norm)
+
+    def _validate(self) -> None:
+        if self._validation is None:
+            return
+        scores = validate(self._learner.model, self._validation, self._config.train)
+        self._progress.validation = {"step": self._progress.step, "split": "val", **scores}
+        self._tell("val", **scores)
+
+    def _save(self) -> None:
+        state = SavedState(
+            progress=self._progress,
+            loader=dict(self._loader.state_dict()),
+            scaler=self._learner.scaler_state(),
+            environment=self._environment,
+        )
+        checkpoint = Checkpoint(
+            step=self._progress.step,
+            model=self._learner.model.state_dict(),
+            optimiser=self._learner.optimiser_tensors(),
+            state=msgspec.json.format(msgspec.json.encode(state), indent=2),
+        )
+        save_checkpoint(self._folder.checkpoints, checkpoint)
+        prune(self._folder.checkpoints, keep=self._config.train.keep, newest=checkpoint.step)
+
+    def _tell(self, split: str, **numbers: float) -> None:
+        row = Row(self._progress.step, split, numbers)
+        for listener in self._listeners:
+            listener.row(row)
+
+    def _warn(self, text: str) -> None:
+        for listener in self._listeners:
+            listener.warn(text)
