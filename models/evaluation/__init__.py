@@ -1,1 +1,34 @@
-"""TODO."""
+"""What was learned: pretext accuracy beside its control, and what frozen features know, with intervals by source."""
+
+from unreel.models.evaluation.control import calibrate, low_level, random_twin
+from unreel.models.evaluation.features import Encoder, Features, encode, still_batches
+from unreel.models.evaluation.intervals import Estimate, bootstrap
+from unreel.models.evaluation.knn import knn_predict
+from unreel.models.evaluation.pretext import PretextScore, evaluate
+from unreel.models.evaluation.probe import Examples, classify, regress
+from unreel.models.evaluation.scores import auc, balanced_accuracy, difference, r_squared
+from unreel.models.evaluation.transfer import Finding, find_knowledge
+
+__all__ = [
+    "Encoder",
+    "Estimate",
+    "Examples",
+    "Features",
+    "Finding",
+    "PretextScore",
+    "auc",
+    "balanced_accuracy",
+    "bootstrap",
+    "calibrate",
+    "classify",
+    "difference",
+    "encode",
+    "evaluate",
+    "find_knowledge",
+    "knn_predict",
+    "low_level",
+    "r_squared",
+    "random_twin",
+    "regress",
+    "still_batches",
+]

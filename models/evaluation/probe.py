@@ -1,0 +1,66 @@
+"""Linear probes on frozen features: ridge regression of what varies, logistic regression of classes."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+__all__ = ["Examples", "classify", "regress"]
+
+_FOLDS: Final = 4
+_RIDGE: Final = tuple(10.0**power for power in range(-1, 6))
+_INVERSE: Final = tuple(10.0**power for power in range(-4, 1))
+"""Grids of the strength of regularisation (ridge) and of its inverse (logistic), on standardised features."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """What a probe learns from or is tested on.
+
+    Attributes:
+        x: f32 `[N, D]`, frozen features.
+        y: float `[N]` or `[N, k]` to regress, or class names `[N]`.
+        sources: the source of each row, str `[N]`; folds are made of whole sources.
+    """
+
+    x: NDArray[np.float32]
+    y: NDArray
+    sources: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def regress(train: Examples, test: Examples) -> NDArray[np.float64]:
+    """Ridge regression of `y`, predicted for the rows of `test`: f64 of the shape of `test.y`.
+
+    The strength is chosen by cross-validation over the training sources; held-out sources choose nothing.
+    """
+    model = make_pipeline(StandardScaler(), Ridge())
+    return _fit(model, {"ridge__alpha": _RIDGE}, train, scoring="r2").predict(test.x)
+
+
+def classify(train: Examples, test: Examples) -> NDArray[np.str_]:
+    """Logistic regression of the classes `y`, classes weighted equally, predicted for the rows of `test`: str `[M]`."""
+    model = make_pipeline(
+        StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000, tol=1e-3)
+    )
+    grid = {"logisticregression__C": _INVERSE}
+    return _fit(model, grid, train, scoring="balanced_accuracy").predict(test.x)
+
+
+def _fit(
+    model: Pipeline, grid: dict[str, tuple[float, ...]], train: Examples, *, scoring: str
+) -> GridSearchCV:
+    sources = len(np.unique(train.sources))
+    if sources < 2:
+        raise ValueError(
+            f"a probe needs at least 2 training sources to choose its strength; there are {sources}"
+        )
+    folds = GroupKFold(min(_FOLDS, sources))
+    return GridSearchCV(model, grid, scoring=scoring, cv=folds).fit(train.x, train.y, groups=train.sources)

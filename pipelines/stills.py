@@ -1,0 +1,120 @@
+"""Stills: frames and sound of a sample as a tower takes them, without a pretext label and without augmentation."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unreel.pipelines.draws import Draws
+from unreel.pipelines.media import MediaBatch
+from unreel.pipelines.ops import FEATURES, Colour, Views, render
+from unreel.pipelines.plan import Plan, Span, Window
+from unreel.pipelines.pretext.task import Needs, PretextBatch
+from unreel.shards.errors import PlanImpossible
+from unreel.shards.sample import Sidecar, frame_to_audio
+
+__all__ = ["Stills"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stills:
+    """What frozen features are taken of. It has the form of a pretext task, so that the loader serves it.
+
+    Nothing is drawn: frames lie evenly over the sample, the window in its middle, the sound where it is loudest.
+
+    Attributes:
+        frames: frames of each sample; 0 takes no picture.
+        crop: (height, width) in pixels of the window.
+        size: (height, width) in pixels that it is resized to.
+        seconds: length of the sound; 0 takes no sound.
+        sound: how it is shown to a tower, see `FEATURES`.
+    """
+
+    name: ClassVar[str] = "stills"
+
+    frames: int = 8
+    crop: tuple[int, int] = (112, 112)
+    size: tuple[int, int] = (96, 96)
+    seconds: float = 0.0
+    sound: str = "logmel"
+
+    @property
+    def needs(self) -> Needs:
+        """Samples that hold what is taken of them."""
+        picture = self.frames > 0
+        return Needs(
+            video=picture,
+            audio=self.seconds > 0,
+            min_seconds=self.seconds,
+            min_size=self.crop if picture else (0, 0),
+        )
+
+    def plan(self, sidecar: Sidecar, draws: Draws) -> Plan:
+        """The same plan whatever `draws` says.
+
+        Raises:
+            PlanImpossible: the sample lacks picture or sound, or its sound is too short.
+        """
+        frames, window = self._picture(sidecar) if self.frames else (np.empty(0, np.int32), None)
+        return Plan(frames=frames, window=window, sound=self._loudest(sidecar) if self.seconds else None)
+
+    def build(self, media: MediaBatch, draws: Draws) -> PretextBatch:
+        """Inputs `frame` f32 `[B, T, 3, h, w]` and `audio` f32 `[B, 1, F, S]`; targets hold nothing, i64 `[B, 0]`."""
+        inputs = {}
+        if media.frames is not None:
+            inputs["frame"] = render(media.frames, self._views(*media.frames.shape[:2]))
+        if media.audio is not None:
+            inputs["audio"] = FEATURES[self.sound](media.audio, media.audio_rate)
+        return PretextBatch(
+            inputs=inputs,
+            targets=torch.zeros((len(media), 0), dtype=torch.int64, device=media.valid.device),
+            valid=media.valid,
+            positions=media.positions,
+            keys=media.keys,
+            sources=media.sources,
+        )
+
+    def _picture(self, sidecar: Sidecar) -> tuple[NDArray[np.int32], Window]:
+        video = sidecar.video
+        if video is None:
+            raise PlanImpossible(f"sample {sidecar.key}: no picture")
+        # The middles of equal stretches: neither the first nor the last frame, where clips are cut.
+        frames = (np.arange(self.frames) + 0.5) * video.frames / self.frames
+        height, width = self.crop
+        top, left = (video.height - height) // 2, (video.width - width) // 2
+        return frames.astype(np.int32), Window(top, left, height, width)
+
+    def _loudest(self, sidecar: Sidecar) -> Span:
+        audio = sidecar.audio
+        length = round(self.seconds * audio.rate) if audio is not None else 0
+        if audio is None or audio.samples < length:
+            raise PlanImpossible(f"sample {sidecar.key}: less than {self.seconds:g} s of sound")
+        if sidecar.video is None:
+            return Span((audio.samples - length) // 2, length)
+        frame = _loudest_frame(sidecar, seconds=self.seconds, rate=sidecar.video.frame_rate)
+        start = frame_to_audio(frame, audio.rate, sidecar.video.frame_rate)
+        return Span(min(start, audio.samples - length), length)
+
+    def _views(self, rows: int, times: int) -> Views:
+        nowhere = np.zeros((rows, times), np.int64)
+        return Views(
+            top=nowhere,
+            left=nowhere,
+            crop=self.crop,
+            size=self.size,
+            flip=np.zeros(rows, np.bool_),
+            colour=Colour.unchanged(rows, times),
+        )
+
+
+def _loudest_frame(sidecar: Sidecar, *, seconds: float, rate: Fraction) -> int:
+    """First frame of the stretch of `seconds` with the most energy; 0 where loudness was not measured."""
+    loudness = sidecar.facts.loudness_curve
+    length = max(1, int(seconds * rate))
+    if len(loudness) <= length:
+        return 0
+    energy = np.concatenate([[0.0], np.cumsum(10.0 ** (loudness / 10))])
+    return int(np.argmax(energy[length:] - energy[:-length]))
