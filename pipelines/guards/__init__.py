@@ -1,1 +1,90 @@
-"""TODO."""
+"""Guards: each closes one way to solve a pretext task without looking at its content.
+
+`GUARDS` names them; a task's fields switch them, its `guards` property says how they stand, and its facts hold what
+they decided, so that an audit can give a probe the artefact alone. High pretext accuracy proves nothing by itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from unreel.pipelines.guards.audio_phase import place_sound
+from unreel.pipelines.guards.camera_shift import draw_offsets
+from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
+from unreel.pipelines.guards.content_box import place_window
+from unreel.pipelines.guards.motion_window import choose_start
+from unreel.pipelines.guards.partner_swap import Swap, is_negative, swap_partners
+from unreel.pipelines.guards.scene_cuts import uncut_starts
+from unreel.pipelines.guards.silence import sounding_share
+from unreel.pipelines.guards.similar_frames import frame_difference
+
+__all__ = [
+    "GUARDS",
+    "Guard",
+    "Jitter",
+    "Swap",
+    "choose_start",
+    "draw_colours",
+    "draw_offsets",
+    "frame_difference",
+    "is_negative",
+    "place_sound",
+    "place_window",
+    "sounding_share",
+    "swap_partners",
+    "uncut_starts",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """One guard.
+
+    Attributes:
+        cue: what gives the label away without it.
+        remedy: what the guard does.
+    """
+
+    cue: str
+    remedy: str
+
+
+GUARDS: Final[Mapping[str, Guard]] = {
+    "audio_phase": Guard(
+        "Sound that starts on a frame's time carries traces of the frame grid, and only positives start there.",
+        "Both classes start on the frame grid, or both are shifted at random.",
+    ),
+    "camera_shift": Guard(
+        "A slow pan or zoom tells the order of frames whatever they show.",
+        "Each frame is cut at its own place, by more pixels than the camera moves.",
+    ),
+    "colour_jitter": Guard(
+        "Points keep their colours along a motion, so matching pixels finds the order without objects.",
+        "Each frame changes its colours on its own, while geometry is shared.",
+    ),
+    "content_box": Guard(
+        "Black bars carry codec noise that tells the direction of time.",
+        "Windows lie inside the picture without its letterbox.",
+    ),
+    "motion_window": Guard(
+        "Frames of a still stretch have no order, so their labels teach chance habits.",
+        "Windows are drawn in proportion to the motion that the sidecar states.",
+    ),
+    "partner_swap": Guard(
+        "A negative's sound differs in level, silence or codec when another sampler drew it.",
+        "Negatives swap the sounds that positives would have had, never within one source.",
+    ),
+    "scene_cuts": Guard(
+        "A cut between two frames tells that they are far apart.",
+        "No window reaches over a cut.",
+    ),
+    "silence": Guard(
+        "Silence fits every picture, so a silent pair has no label.",
+        "Sound is drawn only where enough of it is not silent.",
+    ),
+    "similar_frames": Guard(
+        "A middle frame that looks like the outer one makes a negative out of a positive.",
+        "Such clips take no part in the loss, whatever their label.",
+    ),
+}
+"""Guard → the cue it removes and how; one file each."""

@@ -1,1 +1,36 @@
-"""TODO."""
+"""Pretext tasks, by name: what a sample must have, what is decoded of it, and the batch that is made on the device."""
+
+import difflib
+from dataclasses import fields
+from typing import Any, Final
+
+from unreel.pipelines.pretext.correspondence import Correspondence
+from unreel.pipelines.pretext.shuffle_and_learn import ShuffleAndLearn
+from unreel.pipelines.pretext.task import Needs, PretextBatch, PretextTask
+
+__all__ = ["TASKS", "Correspondence", "Needs", "PretextBatch", "PretextTask", "ShuffleAndLearn", "make_task"]
+
+TASKS: Final[dict[str, type[PretextTask]]] = {
+    "correspondence": Correspondence,
+    "shuffle_and_learn": ShuffleAndLearn,
+}
+"""Name → task; `unreel.models.objectives.OBJECTIVES` has the same names."""
+
+
+def make_task(name: str, **settings: Any) -> PretextTask:
+    """The task `name` with `settings` for its fields; the other fields keep their defaults.
+
+    Raises ValueError for an unknown name or field, and for a value out of its range.
+    """
+    if name not in TASKS:
+        raise ValueError(f"task {name!r}: {_suggest(name, TASKS)}")
+    task = TASKS[name]
+    known = [field.name for field in fields(task)]  # type: ignore[arg-type]
+    for unknown in sorted(set(settings) - set(known)):
+        raise ValueError(f"task {name} has no setting {unknown!r}: {_suggest(unknown, known)}")
+    return task(**settings)
+
+
+def _suggest(name: str, choices: Any) -> str:
+    near = difflib.get_close_matches(name, choices, n=1)
+    return (f"did you mean {near[0]!r}? " if near else "") + f"choose one of {', '.join(sorted(choices))}"

@@ -1,0 +1,19 @@
+"""Checks of a task's fields: they come from a user's recipe, so a wrong one is told with what would be right."""
+
+from collections.abc import Collection
+
+__all__ = ["check_choice", "check_range"]
+
+
+def check_range(task: object, low: float, high: float, *names: str) -> None:
+    """Raise ValueError unless every field of `task` that `names` lists lies in [low, high]."""
+    for name in names:
+        value = getattr(task, name)
+        if not low <= value <= high:
+            raise ValueError(f"{name} = {value}: must lie between {low:g} and {high:g}")
+
+
+def check_choice(task: object, name: str, choices: Collection[str]) -> None:
+    """Raise ValueError unless the field `name` of `task` is one of `choices`."""
+    if getattr(task, name) not in choices:
+        raise ValueError(f"{name} = {getattr(task, name)!r}: choose one of {', '.join(sorted(choices))}")

@@ -1,0 +1,224 @@
+"""Audio-visual correspondence: do a frame and a second of sound belong together?
+
+L3-Net (Arandjelovic, Zisserman, "Look, Listen and Learn", ICCV 2017, arXiv 1705.08168) and AVE-Net ("Objects that
+Sound", ECCV 2018, arXiv 1712.06651). A positive is a frame with the sound around it; a negative is a frame with a sound
+that another source of its group would have had. Augmentation follows the reproduction in `marl/l3embedding`.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unreel.pipelines.draws import Draws
+from unreel.pipelines.guards.audio_phase import Placed, grid_phase, grid_starts, place_sound
+from unreel.pipelines.guards.camera_shift import draw_offsets
+from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
+from unreel.pipelines.guards.content_box import place_window
+from unreel.pipelines.guards.partner_swap import Swap, is_negative, swap_partners
+from unreel.pipelines.guards.silence import sounding_share
+from unreel.pipelines.media import MediaBatch
+from unreel.pipelines.ops.spectrogram import FEATURES
+from unreel.pipelines.ops.views import Views, render
+from unreel.pipelines.plan import Plan, Window
+from unreel.pipelines.pretext.checks import check_choice, check_range
+from unreel.pipelines.pretext.task import Needs, PretextBatch
+from unreel.shards.errors import PlanImpossible
+from unreel.shards.sample import Sidecar
+
+__all__ = ["Correspondence"]
+
+_SEEN: Final = ("frame", "frame_seconds", "key_distance", "window_top", "window_left")
+"""Facts of a row's own frame."""
+
+_HEARD: Final = ("audio_start", "audio_phase", "sounding", "misaligned_seconds")
+"""Facts of the sound, which come from the row that gives it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correspondence:
+    """One frame and one stretch of sound.
+
+    Attributes:
+        audio_seconds: length of the sound; published 1.
+        audio_rate: samples per second that the shards must have; published 48,000.
+        features: `spectrogram` is published, 257 by 200 for a second; `logmel`, 64 by 100, is ours.
+        group: rows among which negatives swap their sounds, half of them negative; 16 is ours.
+        window: side of the square of the stored picture that is decoded, in pixels.
+        crop: side of the square that is cut out of the window, in pixels; published 224 of 256.
+        size: side of the tower's input, in pixels; published 224.
+        flip: probability of mirroring; published 0.5.
+        shift: brightness is moved by up to this share of the range; published 32/255.
+        saturation: factor within 1 ± this; published 0.5.
+        gain: sound is scaled within 1 ± this, never into clipping; published 0.1.
+        audio_grid: guard; all sound starts on the frame grid, as in AVE-Net.
+        misalignment_seconds: guard; most time between the frame and the sound's centre, both classes; published 1.
+        min_sound: guard; share of the stretch that must not be silent; 0 is off. Ours.
+        content_box: guard; False lets windows reach into a letterbox.
+    """
+
+    name: ClassVar[str] = "correspondence"
+
+    audio_seconds: float = 1.0
+    audio_rate: int = 48_000
+    features: str = "logmel"
+    group: int = 16
+    window: int = 128
+    crop: int = 112
+    size: int = 112
+    flip: float = 0.5
+    shift: float = 32 / 255
+    saturation: float = 0.5
+    gain: float = 0.1
+    audio_grid: bool = True
+    misalignment_seconds: float = 1.0
+    min_sound: float = 0.25
+    content_box: bool = True
+
+    def __post_init__(self) -> None:
+        check_range(self, 0.1, 60, "audio_seconds")
+        check_range(self, 8_000, 192_000, "audio_rate")
+        check_choice(self, "features", FEATURES)
+        check_range(self, 4, 1024, "group")
+        if self.group % 2:
+            raise ValueError(f"group = {self.group}: must be even, half of its rows are negatives")
+        check_range(self, 16, 4096, "window", "size")
+        check_range(self, 16, self.window, "crop")
+        check_range(self, 0, 1, "flip", "shift", "saturation", "gain", "min_sound")
+        check_range(self, 0, 60, "misalignment_seconds")
+
+    @property
+    def needs(self) -> Needs:
+        """Picture and sound, long enough, large enough, and not silent."""
+        return Needs(
+            video=True,
+            audio=True,
+            min_seconds=self.audio_seconds,
+            min_size=(self.window, self.window),
+            min_sound=self.min_sound,
+            group=self.group,
+        )
+
+    @property
+    def guards(self) -> dict[str, str]:
+        """How each guard stands, in words."""
+        grid = "sound starts on the frame grid" if self.audio_grid else "off the frame grid"
+        return {
+            "audio_phase": f"{grid}, misaligned by up to {self.misalignment_seconds:g} s",
+            "partner_swap": f"negatives swap sounds in groups of {self.group}, never within a source",
+            "silence": f"at least {self.min_sound:.0%} not silent" if self.min_sound else "off",
+            "content_box": "windows inside the content" if self.content_box else "off",
+        }
+
+    def plan(self, sidecar: Sidecar, draws: Draws) -> Plan:
+        """One frame and the sound around it; whose sound a row hears is decided in `build`."""
+        at = draws.uniform("plan", 5)[0].tolist()
+        placed, sounding = self._place(sidecar, draws, (at[0], at[1], at[2]))
+        window = place_window(sidecar, size=self.window, at=(at[3], at[4]), inside=self.content_box)
+        return Plan(
+            frames=np.array([placed.frame], np.int32),
+            window=window,
+            sound=placed.sound,
+            facts=_facts(sidecar, placed, window) | {"sounding": sounding},
+        )
+
+    def _place(self, sidecar: Sidecar, draws: Draws, at: tuple[float, float, float]) -> tuple[Placed, float]:
+        """Frame and sound, and the share of the sound that is not silent."""
+        video, audio = sidecar.video, sidecar.audio
+        if video is None or audio is None or audio.rate != self.audio_rate:
+            found = f"{audio.rate} Hz" if audio else "no sound"
+            raise PlanImpossible(
+                f"sample {sidecar.key}: {self.name} takes picture and sound of {self.audio_rate} Hz, "
+                f"found {'a' if video else 'no'} picture and {found}"
+            )
+        rate, length = video.frame_rate, round(self.audio_seconds * audio.rate)
+        starts = grid_starts(samples=audio.samples, length=length, audio_rate=audio.rate, frame_rate=rate)
+        sounding = sounding_share(sidecar.facts.silence, starts, length)
+        allowed = np.flatnonzero(sounding >= self.min_sound)
+        if not len(allowed):
+            raise PlanImpossible(
+                f"sample {sidecar.key}: no {self.audio_seconds:g} s of its {audio.samples / audio.rate:.2f} s of "
+                f"sound is {self.min_sound:.0%} above silence; lower min_sound or audio_seconds"
+            )
+        placed = place_sound(
+            sidecar,
+            starts,
+            allowed,
+            length=length,
+            misalignment=int(self.misalignment_seconds * rate),
+            on_grid=self.audio_grid,
+            negative=not self.audio_grid and is_negative(draws, self.group),
+            at=at,
+        )
+        return placed, float(sounding_share(sidecar.facts.silence, np.array([placed.sound.start]), length)[0])
+
+    def build(self, media: MediaBatch, draws: Draws) -> PretextBatch:
+        """Inputs `frame` f32 `[B, 3, size, size]`, normalised, and `audio` f32 `[B, 1, bands, columns]`.
+
+        Targets i64 `[B]`: 1 where they correspond. A row is not valid when it or its partner failed, or when its
+        partner has the same source.
+        """
+        assert media.frames is not None and media.audio is not None
+        device = media.frames.device
+        swap = swap_partners(draws, media.sources, group=self.group)
+        partner = torch.from_numpy(swap.partner).to(device)
+        views = self._views(draws)
+        sound, heard = self._hear(media.audio.index_select(0, partner), draws)
+        return PretextBatch(
+            inputs={"frame": render(media.frames, views)[:, 0], "audio": sound},
+            targets=torch.from_numpy(swap.corresponds.astype(np.int64)).to(device),
+            valid=media.valid & media.valid[partner] & torch.from_numpy(swap.fair).to(device),
+            positions=media.positions,
+            keys=media.keys,
+            sources=media.sources,
+            facts=_pair_facts(media, swap) | views.facts() | heard,
+        )
+
+    def _views(self, draws: Draws) -> Views:
+        top, left = draw_offsets(draws, frames=1, slack=self.window - self.crop, shift=0)
+        jitter = Jitter(shift=self.shift, saturation=self.saturation)
+        return Views(
+            top=top,
+            left=left,
+            crop=(self.crop, self.crop),
+            size=(self.size, self.size),
+            flip=draws.chance("flip", self.flip),
+            colour=draw_colours(draws, jitter, frames=1, independent=True),
+        )
+
+    def _hear(self, sound: Tensor, draws: Draws) -> tuple[Tensor, dict[str, NDArray]]:
+        """Channels mixed, gain without clipping, features; and the gain and level of each row."""
+        mono = sound.mean(dim=1, keepdim=True)
+        drawn = torch.from_numpy(draws.uniform("gain", 1, 1, low=1 - self.gain, high=1 + self.gain))
+        peak = mono.abs().amax(dim=2, keepdim=True)
+        gain = torch.minimum(drawn.to(mono.device), 1 / peak.clamp(min=1e-6))
+        louder = mono * gain
+        level = louder.square().mean(dim=(1, 2)).sqrt()
+        facts = {"gain": gain.flatten().cpu().numpy(), "level": level.cpu().numpy()}
+        return FEATURES[self.features](louder, self.audio_rate), facts
+
+
+def _facts(sidecar: Sidecar, placed: Placed, window: Window) -> dict[str, NDArray | float | int]:
+    assert sidecar.video is not None and sidecar.audio is not None
+    rate = sidecar.video.frame_rate
+    keys = sidecar.video.packets.key_frames
+    return {
+        "frame": placed.frame,
+        "frame_seconds": placed.frame / float(rate),
+        "key_distance": placed.frame - int(keys[np.searchsorted(keys, placed.frame, side="right") - 1]),
+        "window_top": window.top,
+        "window_left": window.left,
+        "audio_start": placed.sound.start,
+        "audio_phase": grid_phase(placed.sound.start, audio_rate=sidecar.audio.rate, frame_rate=rate),
+        "misaligned_seconds": placed.misaligned / float(rate),
+    }
+
+
+def _pair_facts(media: MediaBatch, swap: Swap) -> dict[str, NDArray]:
+    """Facts of what each row sees and hears, and the position whose sound it hears."""
+    seen = {name: media.fact(name) for name in _SEEN}
+    heard = {name: media.fact(name)[swap.partner] for name in _HEARD}
+    return seen | heard | {"partner": media.positions[swap.partner]}

@@ -1,0 +1,220 @@
+"""Shuffle and learn (Misra, Zitnick, Hebert, ECCV 2016, arXiv 1603.08561): are three frames in the order of time?
+
+Five times a < b < c < d < e lie in a window in which something moves. In order are (b, c, d) and its reversal (d, c, b):
+direction is no cue. Not in order are (b, a, d), (b, e, d) and their reversals. The outer frames are the same in both
+classes; only the middle one differs. The five times are chosen before any label, so times and gaps cannot tell it.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unreel.pipelines.draws import Draws
+from unreel.pipelines.guards.camera_shift import draw_offsets
+from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
+from unreel.pipelines.guards.content_box import place_window
+from unreel.pipelines.guards.motion_window import choose_start, window_motion
+from unreel.pipelines.guards.scene_cuts import uncut_starts
+from unreel.pipelines.guards.similar_frames import frame_difference
+from unreel.pipelines.media import MediaBatch
+from unreel.pipelines.ops.views import Views, render
+from unreel.pipelines.plan import Plan
+from unreel.pipelines.pretext.checks import check_range
+from unreel.pipelines.pretext.task import Needs, PretextBatch
+from unreel.shards.errors import PlanImpossible
+from unreel.shards.sample import Sidecar, Video
+
+__all__ = ["ShuffleAndLearn"]
+
+_FRAMES: Final = 5
+_A, _B, _C, _D, _E = range(_FRAMES)
+_PLAN_FACTS: Final = ("frames", "seconds", "window_motion", "key_distance", "window_top", "window_left")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShuffleAndLearn:
+    """Five frames of a clip and `tuples` questions about them.
+
+    Attributes:
+        tau_max_seconds: |b - d|; larger makes positives harder. Published 60 frames, unverified; ours suits clips of
+            few seconds at the published ratio of 4 to `tau_min_seconds`.
+        tau_min_seconds: |a - b| and |d - e|; smaller makes negatives harder. Published 15 frames, unverified.
+        tuples: questions a clip, drawn independently of each other. Published 1; ours costs no frame more.
+        positive: share of tuples in order; 0.25 is published, 0.5 is for evaluation.
+        window: side of the square of the stored picture that is decoded, in pixels.
+        crop: side of the square that is cut out of the window, in pixels; published 227 of 255.
+        size: side of the tower's input, in pixels.
+        flip: probability that a clip is mirrored; all its frames alike.
+        camera_shift: guard; how far each frame is moved on its own, in pixels, at most `window - crop`. It has to be
+            more than the camera moves across a clip. 0 is off.
+        independent_jitter: guard; False gives all frames of a clip the same change of colour.
+        brightness, contrast, saturation, hue, grey: see `Jitter`; the defaults are those of DPC, ours here.
+        motion_window: guard; False draws windows uniformly.
+        min_motion: smallest motion peak, in levels of [0, 255], of a sample worth a plan; ours.
+        scene_cuts: guard; False lets windows reach over a cut.
+        content_box: guard; False lets windows reach into a letterbox.
+        min_difference: guard; clips whose frame c differs less from a or e, as mean squared difference in levels of
+            [0, 255], have targets -1 for all their tuples, whatever their class. 0 is off. Published unknown.
+    """
+
+    name: ClassVar[str] = "shuffle_and_learn"
+
+    tau_max_seconds: float = 1.0
+    tau_min_seconds: float = 0.25
+    tuples: int = 4
+    positive: float = 0.25
+    window: int = 128
+    crop: int = 112
+    size: int = 96
+    flip: float = 0.5
+    camera_shift: int = 16
+    independent_jitter: bool = True
+    brightness: float = 0.5
+    contrast: float = 0.5
+    saturation: float = 0.5
+    hue: float = 0.25
+    grey: float = 0.5
+    motion_window: bool = True
+    min_motion: float = 0.1
+    scene_cuts: bool = True
+    content_box: bool = True
+    min_difference: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_range(self, 0.02, 600, "tau_max_seconds", "tau_min_seconds")
+        check_range(self, 1, 64, "tuples")
+        check_range(self, 0, 1, "positive", "flip", "brightness", "contrast", "saturation", "grey")
+        check_range(self, 0, 0.5, "hue")
+        check_range(self, 16, 4096, "window", "size")
+        check_range(self, 16, self.window, "crop")
+        check_range(self, 0, self.window - self.crop, "camera_shift")
+        check_range(self, 0, 255, "min_motion")
+        check_range(self, 0, 255**2, "min_difference")
+
+    @property
+    def needs(self) -> Needs:
+        """Long enough for the five times at 10 frames a second or more, large enough, and moving."""
+        return Needs(
+            video=True,
+            min_seconds=self.tau_max_seconds + 2 * self.tau_min_seconds + 0.1,
+            min_size=(self.window, self.window),
+            min_motion=self.min_motion,
+        )
+
+    @property
+    def guards(self) -> dict[str, str]:
+        """How each guard stands, in words."""
+        jitter = f"brightness {self.brightness:g}, contrast {self.contrast:g}, saturation {self.saturation:g}"
+        return {
+            "colour_jitter": f"{jitter}, hue {self.hue:g}, grey {self.grey:g}, "
+            + ("each frame its own" if self.independent_jitter else "off: one change a clip"),
+            "camera_shift": f"each frame by up to {self.camera_shift} pixels" if self.camera_shift else "off",
+            "motion_window": "drawn by motion" if self.motion_window else "off: drawn uniformly",
+            "scene_cuts": "windows within a scene" if self.scene_cuts else "off",
+            "content_box": "windows inside the content" if self.content_box else "off",
+            "similar_frames": f"difference at least {self.min_difference:g}"
+            if self.min_difference
+            else "off",
+        }
+
+    def plan(self, sidecar: Sidecar, draws: Draws) -> Plan:
+        """Five frames of one window of time, and one window of the picture for all of them."""
+        video = sidecar.video
+        if video is None:
+            raise PlanImpossible(f"sample {sidecar.key}: {self.name} takes pictures and the sample has none")
+        at = draws.uniform("plan", 4)[0].tolist()
+        frames, motion = self._times(sidecar, video, at[0], at[1])
+        window = place_window(sidecar, size=self.window, at=(at[2], at[3]), inside=self.content_box)
+        keys = video.packets.key_frames
+        return Plan(
+            frames=frames,
+            window=window,
+            facts={
+                "frames": frames,
+                "seconds": (frames / float(video.frame_rate)).astype(np.float32),
+                "window_motion": motion,
+                "key_distance": frames - keys[np.searchsorted(keys, frames, side="right") - 1],
+                "window_top": window.top,
+                "window_left": window.left,
+            },
+        )
+
+    def _times(
+        self, sidecar: Sidecar, video: Video, place: float, middle: float
+    ) -> tuple[NDArray[np.int32], float]:
+        """The frames a, b, c, d, e, i32 `[5]`, and the mean motion between them."""
+        rate = float(video.frame_rate)
+        between = max(2, int(self.tau_max_seconds * rate))
+        margin = max(1, int(self.tau_min_seconds * rate))
+        span = between + 2 * margin + 1
+        starts = video.frames - span + 1
+        cuts = sidecar.facts.cuts if self.scene_cuts else ()
+        if starts < 1 or not (allowed := uncut_starts(cuts, frames=video.frames, span=span)).any():
+            raise PlanImpossible(
+                f"sample {sidecar.key}: no {span} frames without a cut among its {video.frames} "
+                f"(cuts at {list(cuts)}); shorten tau_max_seconds or tau_min_seconds"
+            )
+        motion = window_motion(sidecar.facts.motion_curve, span)
+        first = choose_start(motion if self.motion_window else np.ones(starts), allowed, place)
+        b, d = first + margin, first + margin + between
+        # c stays away from b and d by a quarter of the way: next to them a tuple has no order to see.
+        near = max(1, between // 4)
+        c = b + near + int(middle * (between - 2 * near + 1))
+        return np.array([first, b, c, d, d + margin], np.int32), float(motion[first])
+
+    def build(self, media: MediaBatch, draws: Draws) -> PretextBatch:
+        """Inputs `frame` f32 `[B, 5, 3, size, size]`, normalised, and `tuples` i64 `[B, tuples, 3]` into the five.
+
+        Targets i64 `[B, tuples]`: 1 in order, 0 not, -1 where similar frames leave nothing to decide.
+        """
+        assert media.frames is not None
+        views = self._views(draws)
+        tuples, in_order = self._tuples(draws)
+        difference = frame_difference(media.frames, middle=_C, others=(_A, _E))
+        alike = (difference < self.min_difference)[:, None]
+        targets = torch.from_numpy(in_order.astype(np.int64)).to(media.frames.device)
+        return PretextBatch(
+            inputs={
+                "frame": render(media.frames, views),
+                "tuples": torch.from_numpy(tuples).to(media.frames.device),
+            },
+            targets=targets.masked_fill(alike, -1),
+            valid=media.valid,
+            positions=media.positions,
+            keys=media.keys,
+            sources=media.sources,
+            facts={name: media.fact(name) for name in _PLAN_FACTS}
+            | views.facts()
+            | {"difference": difference.cpu().numpy()},
+        )
+
+    def _views(self, draws: Draws) -> Views:
+        jitter = Jitter(
+            brightness=self.brightness,
+            contrast=self.contrast,
+            saturation=self.saturation,
+            hue=self.hue,
+            grey=self.grey,
+        )
+        top, left = draw_offsets(
+            draws, frames=_FRAMES, slack=self.window - self.crop, shift=self.camera_shift
+        )
+        return Views(
+            top=top,
+            left=left,
+            crop=(self.crop, self.crop),
+            size=(self.size, self.size),
+            flip=draws.chance("flip", self.flip),
+            colour=draw_colours(draws, jitter, frames=_FRAMES, independent=self.independent_jitter),
+        )
+
+    def _tuples(self, draws: Draws) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Tuples i64 `[B, K, 3]` and whether each is in order, bool `[B, K]`; every tuple has its own coins."""
+        label, early, reverse = np.moveaxis(draws.uniform("tuples", self.tuples, 3), 2, 0)
+        in_order = label < self.positive
+        middle = np.where(in_order, _C, np.where(early < 0.5, _A, _E))
+        first = np.where(reverse < 0.5, _D, _B)
+        return np.stack([first, middle, _B + _D - first], axis=2), in_order
