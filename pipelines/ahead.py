@@ -1,0 +1,54 @@
+"""Steps worked on ahead of the consumer: two stages, one thread each, at most `depth` steps waiting."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+__all__ = ["Ahead"]
+
+Between = TypeVar("Between")
+Result = TypeVar("Result")
+
+
+class Ahead(Generic[Between, Result]):
+    """A bounded queue of futures by step number.
+
+    It holds no reference to its owner, whose threads therefore end with it even where nobody calls `close`.
+    """
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self._steps: dict[int, Future[Result]] = {}
+        # A thread for each stage: with one for both, decoders would idle while the next step is planned.
+        self._first = ThreadPoolExecutor(1, thread_name_prefix="unreel-prepare")
+        self._second = ThreadPoolExecutor(1, thread_name_prefix="unreel-decode")
+
+    def take(
+        self, step: int, first: Callable[[int], Between], second: Callable[[Between], Result]
+    ) -> Future[Result]:
+        """The future of `step`, which is no longer kept; the steps after it are begun.
+
+        An exception of either stage is raised by the future's `result`. Taking that step again tries it again.
+        """
+        for number in range(step, step + self._depth + 1):
+            if number not in self._steps:
+                self._steps[number] = self._begin(number, first, second)
+        return self._steps.pop(step)
+
+    def forget(self) -> None:
+        """Drop every step that was begun."""
+        for future in self._steps.values():
+            future.cancel()
+        self._steps.clear()
+
+    def close(self) -> None:
+        """End the threads after what they are doing now."""
+        self.forget()
+        self._first.shutdown(cancel_futures=True)
+        self._second.shutdown(cancel_futures=True)
+
+    def _begin(
+        self, step: int, first: Callable[[int], Between], second: Callable[[Between], Result]
+    ) -> Future[Result]:
+        between = self._first.submit(first, step)
+        return self._second.submit(lambda: second(between.result()))

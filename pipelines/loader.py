@@ -1,0 +1,268 @@
+"""The loader: the only place that composes order → read → plan → decode → pretext.
+
+What step N gives is a pure function of (catalogue, task, seed, N). Reading and planning run in one thread and decoding
+in another, a few steps ahead; building runs on the device in the consumer's thread.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from threading import Lock
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unreel.pipelines.ahead import Ahead
+from unreel.pipelines.decode import choose_backend, make_backend
+from unreel.pipelines.decode.backend import DecodeBackend
+from unreel.pipelines.draws import Draws
+from unreel.pipelines.encoded import EncodedBatch
+from unreel.pipelines.failures import FailureCeiling, FailureLog
+from unreel.pipelines.media import MediaBatch, SampleFailure
+from unreel.pipelines.order import Order, select
+from unreel.pipelines.planner import Planner
+from unreel.pipelines.pretext.task import PretextBatch, PretextTask
+from unreel.pipelines.state import STATE_VERSION, check_state, settings_of
+from unreel.pipelines.stats import LoaderStats, Stopwatch
+from unreel.shards.catalogue import Catalogue
+from unreel.shards.reader import Reader
+
+__all__ = ["FailureCeiling", "Loader", "Step"]
+
+logger = logging.getLogger(__name__)
+
+_Prepared = tuple[EncodedBatch, Stopwatch]
+_Decoded = tuple[MediaBatch, Stopwatch]
+
+_TRIAL: Final = 32
+"""Clips on which `auto` measures the backends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step as the loader hands it out.
+
+    Attributes:
+        step: its number, from 0.
+        batch: this rank's rows.
+        seconds: stage → seconds spent on this step; `wait` is what the consumer waited for it.
+        failures: the rows that are not valid, and why.
+    """
+
+    step: int
+    batch: PretextBatch
+    seconds: Mapping[str, float]
+    failures: tuple[SampleFailure, ...] = ()
+
+
+class Loader:
+    """Endless steps of one task over one data set; iterate, or take any step with `batch` and `media`.
+
+    Example:
+        with Loader(Catalogue.open("shards"), ShuffleAndLearn(), batch_size=64, seed=1) as loader:
+            for step in loader:
+                loss = objective(towers, step.batch).loss
+
+    Attributes:
+        step: number of the next step.
+        stats: where the time went.
+        failures: which samples failed.
+        selection: the samples that are used.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        task: PretextTask,
+        *,
+        batch_size: int,
+        seed: int,
+        split: str | None = "train",
+        holdout: float = 0.2,
+        backend: str | DecodeBackend = "auto",
+        threads: int = 2,
+        device: torch.device | str = "cpu",
+        rank: int = 0,
+        world_size: int = 1,
+        prefetch: int = 2,
+        ceiling: FailureCeiling | None = None,
+    ) -> None:
+        """Prepare a loader; nothing is decoded yet.
+
+        Args:
+            batch_size: rows of a step over all ranks; rank r has the r-th of `world_size` equal parts.
+            split, holdout: see `select`.
+            backend: a name in `decode.BACKENDS`; `auto`, which measures once and keeps to its choice; or a backend
+                of your own, which you close.
+            threads: CPU threads that decode.
+            device: where batches are built.
+            prefetch: steps that are worked on while the consumer has one; 0 works on none.
+
+        Raises:
+            ValueError: sizes do not divide, no sample can be used, or a choice is not allowed.
+        """
+        local = _local_batch(batch_size, world_size, task)
+        _check_choices(rank, world_size, prefetch, backend)
+        self.task, self.seed, self.batch_size = task, seed, batch_size
+        self.selection = select(catalogue, task.needs, split=split, holdout=holdout)
+        self.step, self.stats = 0, LoaderStats()
+        self.failures = FailureLog(ceiling or FailureCeiling())
+        self._planner = Planner(Reader(catalogue), Order(self.selection, seed), task)
+        self._mine = np.arange(rank * local, (rank + 1) * local)
+        self._wanted, self._threads, self._device = backend, threads, torch.device(device)
+        self._decoding = Lock()
+        self._ahead = Ahead[_Prepared, _Decoded](prefetch)
+        # Only what decides the content of a step: world size, threads and prefetch do not.
+        self._stream = {
+            "version": STATE_VERSION,
+            "catalogue": catalogue.digest,
+            "task": {"name": task.name, **settings_of(task)},
+            "seed": seed,
+            "batch_size": batch_size,
+            "split": split,
+            "holdout": holdout,
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Step]:
+        """The loader itself: its position is part of its state, so all iterators share it."""
+        return self
+
+    def __next__(self) -> Step:
+        """The next step.
+
+        Raises:
+            TooManyFailures: the ceiling of failed samples is reached.
+        """
+        self.stats.begin()
+        _ = self.backend  # resolved here, before two threads could both resolve it
+        future = self._ahead.take(self.step, self._prepare, self._decode)
+        waiting = Stopwatch()
+        with waiting.stage("wait"):
+            media, watch = future.result()
+        watch.seconds["wait"] = waiting.seconds["wait"]
+        self.failures.add(len(media), media.failures)
+        with watch.stage("build"):
+            batch = self._build(media)
+        self.stats.add(len(batch), watch.seconds)
+        self.step += 1
+        return Step(self.step - 1, batch, watch.seconds, media.failures)
+
+    def media(self, step: int) -> MediaBatch:
+        """The decoded media of any step on this rank, where the backend left it; moves nothing, counts no failure.
+
+        Raises:
+            TooManyFailures: every row failed, so that not even the shape of the batch is known.
+        """
+        return self._decode(self._prepare(step))[0]
+
+    def batch(self, step: int) -> PretextBatch:
+        """What iterating gives at any step on this rank; moves nothing, counts no failure."""
+        return self._build(self.media(step))
+
+    @cached_property
+    def backend(self) -> DecodeBackend:
+        """The decode backend; resolves `auto` at first use."""
+        if not isinstance(self._wanted, str):
+            return self._wanted
+        name, device = self._wanted, str(self._device)
+        if name == "auto":
+            samples, plans = zip(*self._planner.trial(_TRIAL), strict=True)
+            choice = choose_backend(samples, plans, threads=self._threads, device=device)
+            logger.info("decode backend %s: %s", choice.name, choice)
+            name = choice.name
+        return make_backend(name, threads=self._threads, device=device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position after the last step that was handed out and what it depends on, as JSON takes it.
+
+        Equal on all ranks but for `failures`, which are the rank's own.
+        """
+        return {**self._identity(), "step": self.step, "failures": self.failures.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where another loader stood, of any world size. `auto` takes over that loader's choice of backend.
+
+        Raises:
+            StateMismatch: the state is of another stream; names every difference with both sides.
+        """
+        if self._wanted == "auto" and "backend" not in self.__dict__:
+            self._wanted = state.get("backend", "auto")
+        check_state(state, self._identity())
+        self._ahead.forget()
+        self.step = state["step"]
+        self.failures.load_state_dict(state["failures"])
+
+    def close(self) -> None:
+        """Stop the threads and give back the decoders that this loader made."""
+        self._ahead.close()
+        if isinstance(self._wanted, str) and "backend" in self.__dict__:
+            self.backend.close()
+
+    def _identity(self) -> dict[str, Any]:
+        return {**self._stream, "backend": self.backend.name, "backend_version": self.backend.version}
+
+    def _positions(self, step: int) -> NDArray[np.int64]:
+        return step * self.batch_size + self._mine
+
+    def _prepare(self, step: int) -> _Prepared:
+        watch = Stopwatch()
+        return self._planner.prepare(self._positions(step), watch), watch
+
+    def _decode(self, prepared: _Prepared) -> _Decoded:
+        encoded, watch = prepared
+        # `media` may be called while the next steps are decoded, and not every backend takes two calls at once.
+        with self._decoding, watch.stage("decode"):
+            media = encoded.decode(self.backend)
+            return _pinned(media, self._device), watch
+
+    def _build(self, media: MediaBatch) -> PretextBatch:
+        draws = Draws.of(self.seed, self.task.name, media.positions)
+        return self.task.build(media.to(self._device, non_blocking=True), draws)
+
+
+def _local_batch(batch_size: int, world_size: int, task: PretextTask) -> int:
+    """Rows of one rank. A task pairs rows inside groups, so a group must never be cut by a border of a rank."""
+    if batch_size < 1 or world_size < 1 or batch_size % world_size:
+        raise ValueError(f"batch size {batch_size}: must be a positive multiple of the {world_size} ranks")
+    local, group = batch_size // world_size, task.needs.group
+    if local % group:
+        raise ValueError(
+            f"batch size {batch_size} is {local} a rank: task {task.name} pairs rows in groups of {group}, "
+            f"so it must be a multiple of {group}; take {-(-local // group) * group * world_size}"
+        )
+    return local
+
+
+def _check_choices(rank: int, world_size: int, prefetch: int, backend: str | DecodeBackend) -> None:
+    if not 0 <= rank < world_size:
+        raise ValueError(f"rank {rank}: must be in [0, {world_size})")
+    if prefetch < 0:
+        raise ValueError(f"prefetch {prefetch}: a number of steps, 0 or more")
+    if backend == "auto" and world_size > 1:
+        raise ValueError(
+            f"backend 'auto' with {world_size} ranks: each could choose another; let rank 0 choose and name it to all"
+        )
+
+
+def _pinned(media: MediaBatch, device: torch.device) -> MediaBatch:
+    """Host tensors in pinned memory, from which a copy to CUDA runs beside the consumer's kernels."""
+    if device.type != "cuda":
+        return media
+
+    def pin(values: Tensor | None) -> Tensor | None:
+        return values if values is None or values.is_cuda else values.pin_memory()
+
+    return replace(media, frames=pin(media.frames), audio=pin(media.audio))

@@ -1,0 +1,79 @@
+"""Where the time of a loader goes, by stage, and which stage the others wait for."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+__all__ = ["STAGES", "LoaderStats", "Stopwatch"]
+
+STAGES: Final = ("read", "plan", "decode", "wait", "build")
+"""`read` and `plan` share one thread and `decode` has its own; `wait` and `build` are in the consumer's."""
+
+_WAITING: Final = 0.05
+"""Share of the time, above which a consumer that waits is waiting for the loader and not for a lock."""
+
+
+class Stopwatch:
+    """Seconds by stage of one step."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count what runs inside towards the stage `name`."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - begun
+
+
+class LoaderStats:
+    """Sums over the steps that were handed out.
+
+    Attributes:
+        steps: steps handed out.
+        clips: rows handed out, failed ones included.
+        seconds: stage → seconds, summed.
+        elapsed: seconds from the first request for a step to the last step handed out, pauses included.
+    """
+
+    def __init__(self) -> None:
+        self.steps = self.clips = 0
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self._begun: float | None = None
+        self.elapsed = 0.0
+
+    def begin(self) -> None:
+        """A step is asked for."""
+        if self._begun is None:
+            self._begun = time.perf_counter()
+
+    def add(self, clips: int, seconds: Mapping[str, float]) -> None:
+        """A step of `clips` rows is handed out, `begin` came before it."""
+        assert self._begun is not None
+        self.steps += 1
+        self.clips += clips
+        for name, spent in seconds.items():
+            self.seconds[name] += spent
+        self.elapsed = time.perf_counter() - self._begun
+
+    @property
+    def consumer(self) -> float:
+        """Seconds that the consumer took for itself between two steps."""
+        return max(0.0, self.elapsed - self.seconds["wait"] - self.seconds["build"])
+
+    @property
+    def bottleneck(self) -> str:
+        """What the others wait for: a stage, or `consumer`."""
+        if self.seconds["wait"] < _WAITING * self.elapsed:
+            return "build" if self.seconds["build"] > self.consumer else "consumer"
+        host = max(("read", "plan"), key=lambda name: self.seconds[name])
+        return "decode" if self.seconds["decode"] >= self.seconds["read"] + self.seconds["plan"] else host
+
+    def __str__(self) -> str:
+        rate = self.clips / self.elapsed if self.elapsed else 0.0
+        shares = ", ".join(f"{name} {self.seconds[name]:.2f} s" for name in STAGES)
+        return f"{self.clips} clips in {self.elapsed:.2f} s ({rate:.0f}/s), {shares}: {self.bottleneck} sets the pace"
