@@ -1,0 +1,230 @@
+"""Sources → shards. The shard is the unit of work, of commit and of resume."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from unreel.shards.catalogue import compile_catalogue
+from unreel.shards.engines import Engine, LocalEngine
+from unreel.shards.errors import MediaRefused
+from unreel.shards.files import write_atomic
+from unreel.shards.folder import Plan, begin, locked
+from unreel.shards.grouping import Entry, group_entries, groups_digest
+from unreel.shards.identity import builder_identity
+from unreel.shards.index import INDEX_SUFFIX, identity_text
+from unreel.shards.probe import SKIPPED, Probe, probe
+from unreel.shards.profiles import DEFAULT_PROFILE, Profile, find_profile
+from unreel.shards.samples import build_samples
+from unreel.shards.sources import SourceFile, list_sources
+from unreel.shards.writer import ShardWriter
+
+__all__ = ["BuildSummary", "SourceReport", "build"]
+
+_PROBE_BATCH: Final = 8
+_REPORTS_SUFFIX: Final = ".reports.json"
+
+
+class SourceReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one source."""
+
+    source: str
+    """Its path."""
+    status: Literal["done", "skipped", "refused"]
+    reason: str = ""
+    """Short code to count by; empty when done."""
+    detail: str = ""
+    """The reason in a sentence."""
+    samples: int = 0
+    dropped_frames: int = 0
+    """Frames at the end that were too few for another clip."""
+
+
+class BuildSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of all sources: `done + skipped + refused == sources == len(reports)`."""
+
+    sources: int
+    done: int
+    skipped: int
+    refused: int
+    samples: int
+    reports: tuple[SourceReport, ...]
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many sources were not done, by `status: reason`, the most frequent first."""
+        missed = Counter(
+            f"{report.status}: {report.reason}" for report in self.reports if report.status != "done"
+        )
+        return dict(missed.most_common())
+
+
+class _ShardJob(msgspec.Struct, frozen=True, kw_only=True):
+    path: str
+    identity: str
+    profile: Profile
+    entries: list[Entry]
+
+
+class _ProbeJob(msgspec.Struct, frozen=True):
+    sources: list[SourceFile]
+    profile: Profile
+
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage (`probe`, `build`), the sources that are through it, and all sources of the stage."""
+
+
+def build(
+    sources: Iterable[str | Path],
+    out: str | Path,
+    *,
+    profile: str | Profile = DEFAULT_PROFILE,
+    workers: int = 1,
+    clip_seconds: float | None = None,
+    shard_bytes: int | None = None,
+    progress: Progress = lambda stage, done, total: None,
+) -> BuildSummary:
+    """Build the shards of `sources` into the folder `out`, or continue a build that was stopped there.
+
+    Equal sources, profile and builder identity give equal bytes, whatever the number of workers and however often the
+    build was killed and started again.
+
+    Args:
+        sources: folders, files, glob patterns and CSV manifests; see `list_sources`.
+        profile: name of a profile, or a profile.
+        workers: processes; each uses one core.
+        clip_seconds: longest clip, instead of the profile's.
+        shard_bytes: expected size of a shard; None chooses it by the size of the whole.
+
+    Raises:
+        ValueError: a source names nothing, or a setting is out of range.
+        IdentityMismatch: the folder was begun by another builder.
+        CatalogueError: the folder was begun with other sources, or another build is writing there.
+    """
+    out, profile = Path(out), find_profile(profile, clip_seconds=clip_seconds)
+    files = [file for file in list_sources(sources) if not Path(file.path).is_relative_to(out.absolute())]
+    with locked(out), LocalEngine(workers) as engine:
+        entries, reports = _probe_all(files, profile, engine, progress)
+        groups = group_entries(entries, profile, shard_bytes=shard_bytes)
+        identity = builder_identity(profile)
+        begin(out, Plan(identity=identity, shards=len(groups), digest=groups_digest(groups)))
+        jobs = [
+            _ShardJob(
+                path=str(out / f"shard-{number:06d}.tar"),
+                identity=identity_text(identity),
+                profile=profile,
+                entries=group,
+            )
+            for number, group in enumerate(groups)
+        ]
+        built = _build_all(jobs, engine, progress)
+        summary = _summarise(files, {report.source: report for report in (*reports, *built)})
+        if summary.samples:
+            compile_catalogue(out, identity=identity, profile=msgspec.to_builtins(profile))
+        write_atomic(out / "build.json", msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
+    return summary
+
+
+def _probe_all(
+    files: Sequence[SourceFile], profile: Profile, engine: Engine, progress: Progress
+) -> tuple[list[Entry], list[SourceReport]]:
+    """Probe all files; what will be built, and reports on the others."""
+    batches = [files[start : start + _PROBE_BATCH] for start in range(0, len(files), _PROBE_BATCH)]
+    found: dict[str, Probe | SourceReport] = {}
+    for results in engine.run(_probe_batch, [_ProbeJob(batch, profile) for batch in batches]):
+        found.update(results)
+        progress("probe", len(found), len(files))
+    entries, reports = {}, []
+    for file in files:
+        result = found[file.path]
+        if isinstance(result, SourceReport):
+            reports.append(result)
+        elif result.id in entries:
+            first = entries[result.id].source.name
+            reports.append(_missed(file, MediaRefused("duplicate", f"the same bytes as {first}")))
+        else:
+            entries[result.id] = Entry(file, result)
+    return list(entries.values()), reports
+
+
+def _probe_batch(job: _ProbeJob) -> dict[str, Probe | SourceReport]:
+    return {source.path: _probe_one(source, job.profile) for source in job.sources}
+
+
+def _probe_one(source: SourceFile, profile: Profile) -> Probe | SourceReport:
+    try:
+        return probe(source, profile)
+    except MediaRefused as refusal:
+        return _missed(source, refusal)
+
+
+def _missed(source: SourceFile, refusal: MediaRefused) -> SourceReport:
+    status: Literal["skipped", "refused"] = "skipped" if refusal.reason in SKIPPED else "refused"
+    return SourceReport(source=source.path, status=status, reason=refusal.reason, detail=refusal.detail)
+
+
+def _build_all(jobs: Sequence[_ShardJob], engine: Engine, progress: Progress) -> list[SourceReport]:
+    """Build the shards that are not yet committed; the reports on the sources of all of them."""
+    committed = {job.path: _committed_reports(job) for job in jobs}
+    reports = [report for shard in committed.values() for report in shard or ()]
+    total = sum(len(job.entries) for job in jobs)
+    progress("build", len(reports), total)
+    for shard in engine.run(_build_shard, [job for job in jobs if committed[job.path] is None]):
+        reports += shard
+        progress("build", len(reports), total)
+    return reports
+
+
+def _committed_reports(job: _ShardJob) -> list[SourceReport] | None:
+    """The reports of a shard that an earlier run has finished, else None. The plan says that it is the same shard."""
+    path = Path(job.path)
+    try:
+        reports = msgspec.json.decode(_beside(path, _REPORTS_SUFFIX).read_bytes(), type=list[SourceReport])
+    except FileNotFoundError:
+        return None
+    if any(report.samples for report in reports) and not _beside(path, INDEX_SUFFIX).exists():
+        return None
+    pairs = zip(reports, job.entries, strict=True)
+    return [msgspec.structs.replace(report, source=entry.source.path) for report, entry in pairs]
+
+
+def _build_shard(job: _ShardJob) -> list[SourceReport]:
+    """Build one shard; a source that fails is refused and the others are built."""
+    path = Path(job.path)
+    with ShardWriter(path, identity=job.identity) as writer:
+        reports = [_build_source(entry, job.profile, writer) for entry in job.entries]
+        # Before the commit: a committed shard always has its reports. A shard of refusals has nothing to commit.
+        write_atomic(_beside(path, _REPORTS_SUFFIX), msgspec.json.encode(reports) + b"\n")
+        if len(writer):
+            writer.commit()
+    return reports
+
+
+def _build_source(entry: Entry, profile: Profile, writer: ShardWriter) -> SourceReport:
+    try:
+        samples, dropped = build_samples(entry.source, entry.probe, profile)
+    except MediaRefused as refusal:
+        return _missed(entry.source, refusal)
+    for sample in samples:
+        writer.add(sample.sidecar, sample.members)
+    return SourceReport(source=entry.source.path, status="done", samples=len(samples), dropped_frames=dropped)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.stem + suffix)
+
+
+def _summarise(files: Sequence[SourceFile], reports: Mapping[str, SourceReport]) -> BuildSummary:
+    ordered = tuple(reports[file.path] for file in files)
+    counts = Counter(report.status for report in ordered)
+    return BuildSummary(
+        sources=len(files),
+        done=counts["done"],
+        skipped=counts["skipped"],
+        refused=counts["refused"],
+        samples=sum(report.samples for report in ordered),
+        reports=ordered,
+    )

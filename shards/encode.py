@@ -1,0 +1,82 @@
+"""Encode the members of a clip with PyAV: one thread, bitexact, the same bytes from the same frames."""
+
+import io
+from fractions import Fraction
+from typing import Final
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from unreel.shards.profiles import Profile
+from unreel.shards.sample import Audio, Packets, Video, pack_column
+
+__all__ = ["encode_picture", "encode_sound"]
+
+# Code points of ITU-T H.273 for matrix, primaries and transfer.
+_COLOUR: Final = {"bt709": (1, 1, 1), "smpte170m": (6, 6, 6)}
+_LIMITED_RANGE: Final = 1
+# No version strings and no clock in the file; no edit list, so that frame 0 is at time 0 for every reader.
+_MUXER: Final = {"fflags": "+bitexact", "use_editlist": "0"}
+
+
+def encode_picture(yuv: NDArray[np.uint8], rate: Fraction, profile: Profile) -> tuple[bytes, Video]:
+    """Encode frames: uint8 `[T, H * 3 / 2, W]` planar 4:2:0 of limited range → (MP4, what the sidecar says of it)."""
+    buffer = io.BytesIO()
+    height, width = yuv.shape[1] * 2 // 3, yuv.shape[2]
+    with av.open(buffer, "w", format="mp4", options=_MUXER) as container:
+        options = {**profile.encoder_options, "g": str(profile.gop), "flags": "+cgop+bitexact"}
+        stream = container.add_stream(profile.encoder, rate=rate, options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        _tag(stream.codec_context, profile)
+        for index, planes in enumerate(yuv):
+            frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+            frame.pts, frame.time_base = index, 1 / rate
+            frame.color_range, frame.colorspace = _LIMITED_RANGE, _COLOUR[profile.matrix][0]
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    payload = buffer.getvalue()
+    return payload, _describe(payload, rate, profile)
+
+
+def _tag(context: av.VideoCodecContext, profile: Profile) -> None:
+    context.thread_count = 1
+    context.color_range = _LIMITED_RANGE
+    context.colorspace, context.color_primaries, context.color_trc = _COLOUR[profile.matrix]
+
+
+def _describe(payload: bytes, rate: Fraction, profile: Profile) -> Video:
+    """Read the packet table back from the file that was written: it is what readers will rely on."""
+    with av.open(io.BytesIO(payload), format="mov") as container:
+        stream = container.streams.video[0]
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        return Video(
+            codec=profile.codec,
+            width=stream.width,
+            height=stream.height,
+            frames=len(packets),
+            rate=rate.as_integer_ratio(),
+            matrix=profile.matrix,
+            gop=profile.gop,
+            extradata=stream.codec_context.extradata or b"",
+            packets=Packets(
+                offset=pack_column("offset", np.array([packet.pos for packet in packets])),
+                size=pack_column("size", np.array([packet.size for packet in packets])),
+                key=pack_column("key", np.array([packet.is_keyframe for packet in packets])),
+            ),
+        )
+
+
+def encode_sound(sound: NDArray[np.int16], rate: int) -> tuple[bytes, Audio]:
+    """Encode mono sound, int16 `[N]` → (16-bit FLAC, what the sidecar says of it)."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="flac", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream(
+            "flac", rate=rate, layout="mono", format="s16", options={"flags": "+bitexact"}
+        )
+        stream.codec_context.thread_count = 1
+        frame = av.AudioFrame.from_ndarray(sound[None], format="s16", layout="mono")
+        frame.sample_rate, frame.pts = rate, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return buffer.getvalue(), Audio(codec="flac", rate=rate, channels=1, samples=len(sound))

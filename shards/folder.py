@@ -1,0 +1,82 @@
+"""The folder that a build writes: one builder at a time, begun once, never mixed with another identity or other sources."""
+
+import fcntl
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from unreel.shards.errors import CatalogueError, IdentityMismatch
+from unreel.shards.files import write_atomic
+from unreel.shards.identity import differences
+from unreel.shards.index import INDEX_SUFFIX
+
+__all__ = ["Plan", "begin", "locked"]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a folder was begun as: the content of `plan.json`."""
+
+    identity: dict[str, str]
+    shards: int
+    digest: str
+    """Over the sources and their division into shards."""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder for one builder, and remove what a killed one left half written.
+
+    Raises:
+        CatalogueError: another builder holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise CatalogueError(
+                f"{folder}: another build is writing here ({lock.read() or 'just started'})"
+            ) from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {platform.node()}")
+        lock.flush()
+        try:
+            for partial in folder.glob(".*.partial"):
+                partial.unlink()
+            yield
+        finally:
+            lock.truncate(0)
+
+
+def begin(folder: Path, plan: Plan) -> None:
+    """Write down what is built here, or check that the same was begun before.
+
+    Raises:
+        IdentityMismatch: another builder began it.
+        CatalogueError: it was begun with other sources, or holds shards that no builder's plan speaks of.
+    """
+    path = folder / "plan.json"
+    if not path.exists():
+        if next(folder.glob(f"*{INDEX_SUFFIX}"), None) is not None:
+            raise CatalogueError(f"{folder}: holds shards but no plan.json; build into an empty folder")
+        write_atomic(path, msgspec.json.format(msgspec.json.encode(plan)) + b"\n")
+        return
+    try:
+        begun = msgspec.json.decode(path.read_bytes(), type=Plan)
+    except msgspec.DecodeError as error:
+        raise CatalogueError(f"{path}: not the plan of a build: {error}") from error
+    if begun.identity != plan.identity:
+        raise IdentityMismatch(
+            f"{folder}: begun by another builder: {differences(begun.identity, plan.identity)}; "
+            "use that builder again, or an empty folder"
+        )
+    if begun.digest != plan.digest:
+        raise CatalogueError(
+            f"{folder}: begun with other sources or labels ({begun.shards} shards there, {plan.shards} here); "
+            "give the same sources, or an empty folder"
+        )

@@ -1,0 +1,309 @@
+"""What is this file? Opened with a pinned demuxer, its packets read to the end, its first picture decoded."""
+
+import hashlib
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Final
+
+import av
+import msgspec
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from unreel.shards.analyse import Box, fills_frame, picture_box
+from unreel.shards.errors import MediaRefused
+from unreel.shards.profiles import Profile
+from unreel.shards.sample import Original
+from unreel.shards.signatures import HEAD_BYTES, identify
+from unreel.shards.sources import SourceFile, is_plain_file
+from unreel.shards.timing import constant_rate, storage_rate
+
+__all__ = ["SKIPPED", "Probe", "probe"]
+
+SKIPPED: Final = frozenset(
+    {"duplicate", "other", "picture", "sound-only", "too-long", "too-short", "too-small", "too-wide"}
+)
+"""Reasons for which a source is sound and still not for this profile; any other reason is a refusal."""
+
+# AVCOL_SPC_UNSPECIFIED of libavutil; PyAV has no name for it.
+_UNSPECIFIED: Final = 2
+_READ_BYTES: Final = 1 << 20
+# A letterbox is judged on so many pictures spread over the source, but only where the first one has bars.
+_LETTERBOX_PICTURES: Final = 9
+_DECODED_THROUGH_SECONDS: Final = 30.0
+# Header and packets may disagree on the length by this share and these seconds before a file counts as cut short.
+_MISSING_SHARE: Final = 0.05
+_MISSING_SECONDS: Final = 1.0
+# Containers whose header states the length; of the others FFmpeg guesses it from what is there.
+_STATES_LENGTH: Final = frozenset({"avi", "flv", "matroska", "mov"})
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
+    """What the builder needs to know of a source before it decodes it."""
+
+    id: str
+    """16 hex digits: BLAKE2b of the file's bytes."""
+    demuxer: str
+    video: int
+    """Index of the picture's stream in the container."""
+    audio: int | None
+    """Index of the sound's stream; None: there is no sound."""
+    crop: Box | None
+    """(left, top, right, bottom) of the source's picture, as turned for display, without a stable letterbox."""
+    matrix: str | None
+    """YUV matrix to assume where the stream names none."""
+    width: int
+    height: int
+    """Of the stored picture."""
+    rate: tuple[int, int]
+    """Of the stored picture."""
+    step: int
+    """Every `step`-th source frame is stored; the source's rate is constant where this is above 1."""
+    seconds: float
+    original: Original
+
+    @property
+    def frame_rate(self) -> Fraction:
+        return Fraction(*self.rate)
+
+
+class _Contents(msgspec.Struct, frozen=True):
+    """What reading a file to its end shows."""
+
+    first: VideoFrame
+    times: NDArray[np.int64]
+    """Ascending presentation times of the pictures, in units of their stream."""
+    end: float
+    """Seconds at which the last packet of any stream ends."""
+
+
+def probe(source: SourceFile, profile: Profile) -> Probe:
+    """Find out what a source is and how the profile will store it.
+
+    Raises:
+        MediaRefused: the profile does not take it; the reasons in `SKIPPED` are no fault of the file.
+    """
+    if not is_plain_file(source.path):
+        raise MediaRefused("unreadable", "not a regular file that can be read")
+    demuxer, digest = _identify_and_digest(source)
+    options = {"protocol_whitelist": "file"}
+    try:
+        with av.open(f"file:{source.path}", format=demuxer, options=options) as container:
+            return _measure(container, demuxer, digest, profile)
+    except (av.FFmpegError, StopIteration, EOFError) as error:
+        raise MediaRefused("damaged", f"opened as {demuxer}: {error}") from error
+
+
+def _identify_and_digest(source: SourceFile) -> tuple[str, str]:
+    digest = hashlib.blake2b(digest_size=8)
+    try:
+        with open(source.path, "rb") as file:
+            head = file.read(HEAD_BYTES)
+            demuxer = identify(head, source.name)
+            digest.update(head)
+            while block := file.read(_READ_BYTES):
+                digest.update(block)
+    except OSError as error:
+        raise MediaRefused("unreadable", str(error)) from error
+    return demuxer, digest.hexdigest()
+
+
+def _measure(container: InputContainer, demuxer: str, digest: str, profile: Profile) -> Probe:
+    stream = _picture_stream(container)
+    _check_claims(container, stream, profile)
+    audio = _sound_stream(container)
+    contents = _read_through(container, stream)
+    _check_length(container, demuxer, contents)
+    rate, step, seconds = _timing(stream, contents.times, profile)
+    crop = _letterbox(container, stream, contents.first, seconds)
+    width, height = _stored_size(contents.first, stream, crop, profile)
+    return Probe(
+        id=digest,
+        demuxer=demuxer,
+        video=stream.index,
+        audio=None if audio is None else audio.index,
+        crop=crop,
+        matrix=_assumed_matrix(contents.first),
+        width=width,
+        height=height,
+        rate=rate.as_integer_ratio(),
+        step=step,
+        seconds=seconds,
+        original=_original(demuxer, stream, audio, contents.first),
+    )
+
+
+def _picture_stream(container: InputContainer) -> VideoStream:
+    """The largest picture; covers of albums do not count."""
+    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not streams:
+        kind = "sound-only" if container.streams.audio else "no-stream"
+        raise MediaRefused(kind, "there is no moving picture in it, and this profile takes clips")
+    decodable = [s for s in streams if s.codec_context is not None]
+    if not decodable:
+        raise MediaRefused("no-decoder", "this FFmpeg has no decoder for the picture")
+    return max(decodable, key=lambda s: (s.width * s.height, -s.index))
+
+
+def _sound_stream(container: InputContainer) -> av.AudioStream | None:
+    streams = container.streams.audio
+    if not streams:
+        return None
+    decodable = [s for s in streams if s.codec_context is not None and s.rate]
+    if not decodable:
+        raise MediaRefused("no-decoder", "this FFmpeg has no decoder for the sound")
+    return decodable[0]
+
+
+def _check_claims(container: InputContainer, stream: VideoStream, profile: Profile) -> None:
+    """What the header claims is held against the limits before anything is allocated for it."""
+    if stream.width * stream.height > profile.max_pixels:
+        raise MediaRefused(
+            "too-large",
+            f"{stream.width}x{stream.height} pixels; profile {profile.name} takes {profile.max_pixels}",
+        )
+    seconds = (container.duration or 0) / av.time_base
+    if seconds > profile.max_seconds:
+        raise MediaRefused(
+            "too-long", f"{seconds:.0f} s; profile {profile.name} takes {profile.max_seconds:.0f} s"
+        )
+
+
+def _read_through(container: InputContainer, stream: VideoStream) -> _Contents:
+    first, times, end = None, [], 0.0
+    for packet in container.demux():
+        time = packet.dts if packet.pts is None else packet.pts
+        if not packet.size or time is None or packet.time_base is None:
+            continue
+        if packet.stream_index == stream.index and first is None:
+            first = next(iter(packet.decode()), None)
+        if packet.stream_index == stream.index:
+            times.append(time)
+        end = max(end, float((time + (packet.duration or 0)) * packet.time_base))
+    if first is None:
+        raise MediaRefused("damaged", "no picture could be decoded")
+    return _Contents(first, np.unique(np.array(times, np.int64)), end)
+
+
+def _check_length(container: InputContainer, demuxer: str, contents: _Contents) -> None:
+    """Some demuxers end a file that was cut short without an error."""
+    stated = (container.duration or 0) / av.time_base
+    if demuxer in _STATES_LENGTH and contents.end < stated * (1 - _MISSING_SHARE) - _MISSING_SECONDS:
+        raise MediaRefused(
+            "truncated", f"the header states {stated:.1f} s, the packets end at {contents.end:.1f} s"
+        )
+
+
+def _timing(stream: VideoStream, times: NDArray[np.int64], profile: Profile) -> tuple[Fraction, int, float]:
+    """(stored rate, step, seconds of the picture)."""
+    if len(times) < 2:
+        raise MediaRefused("too-short", f"{len(times)} picture; profile {profile.name} takes clips")
+    time_base = Fraction(stream.time_base)
+    mean = Fraction(len(times) - 1) / (int(times[-1] - times[0]) * time_base)
+    seconds = float(len(times) / mean)
+    constant = constant_rate(times, time_base, (stream.average_rate, stream.base_rate))
+    rate, step = storage_rate(constant, mean, profile)
+    if round(seconds * rate) < profile.min_frames(rate):
+        raise MediaRefused(
+            "too-short", f"{seconds:.2f} s; profile {profile.name} takes {profile.min_seconds} s or more"
+        )
+    return rate, step, seconds
+
+
+def _letterbox(
+    container: InputContainer, stream: VideoStream, first: VideoFrame, seconds: float
+) -> Box | None:
+    """The part without bars that stay black all through the source; one picture that fills its frame settles it."""
+    if fills_frame(_grey(first)):
+        return None
+    shared = picture_box(_grey(frame) for frame in _spread_pictures(container, stream, first, seconds))
+    return None if shared is None else _even(shared, *_turned_size(first))
+
+
+def _spread_pictures(
+    container: InputContainer, stream: VideoStream, first: VideoFrame, seconds: float
+) -> Iterator[VideoFrame]:
+    """Some pictures from all over the source: of a short one exactly, of a long one the key frames nearest."""
+    start = first.pts or 0
+    spacing = seconds / _LETTERBOX_PICTURES / stream.time_base
+    exact = seconds <= _DECODED_THROUGH_SECONDS
+    if exact:
+        container.seek(start, stream=stream)
+    frames = container.decode(stream)
+    for part in range(_LETTERBOX_PICTURES):
+        due = start + int((part + 0.5) * spacing)
+        if not exact:
+            container.seek(due, stream=stream)
+            frames = container.decode(stream)
+        yield next((frame for frame in frames if not exact or (frame.pts or 0) >= due), first)
+
+
+def _grey(frame: VideoFrame) -> NDArray[np.uint8]:
+    return np.rot90(frame.to_ndarray(format="gray"), _quarter_turns(frame))
+
+
+def _quarter_turns(frame: VideoFrame) -> int:
+    """Quarter turns counter-clockwise that the container asks for."""
+    if frame.rotation % 90:
+        raise MediaRefused("rotation", f"turned by {frame.rotation} degrees; multiples of 90 can be applied")
+    return int(frame.rotation) // 90
+
+
+def _turned_size(frame: VideoFrame) -> tuple[int, int]:
+    """(width, height) as displayed, pixels not yet made square."""
+    return (frame.height, frame.width) if _quarter_turns(frame) % 2 else (frame.width, frame.height)
+
+
+def _even(box: Box, width: int, height: int) -> Box | None:
+    """The box shrunk to even numbers, which subsampled chroma can be cut at; None where nothing is cut."""
+    left, top, right, bottom = box
+    left, top = left + left % 2, top + top % 2
+    right = right if right == width else right - right % 2
+    bottom = bottom if bottom == height else bottom - bottom % 2
+    return None if (left, top, right, bottom) == (0, 0, width, height) else (left, top, right, bottom)
+
+
+def _stored_size(
+    frame: VideoFrame, stream: VideoStream, crop: Box | None, profile: Profile
+) -> tuple[int, int]:
+    left, top, right, bottom = crop or (0, 0, *_turned_size(frame))
+    pixel = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
+    width = (right - left) * (1 / pixel if _quarter_turns(frame) % 2 else pixel)
+    height = Fraction(bottom - top)
+    shorter, longer = sorted((width, height))
+    if min(right - left, bottom - top) < profile.min_source_side:
+        raise MediaRefused(
+            "too-small", f"{right - left}x{bottom - top}; the shorter side must be {profile.min_source_side}"
+        )
+    if longer > shorter * Fraction(profile.max_aspect):
+        raise MediaRefused(
+            "too-wide",
+            f"aspect {float(longer / shorter):.1f}; profile {profile.name} takes {profile.max_aspect}",
+        )
+    scale = profile.side / shorter / profile.multiple
+    return tuple(max(1, round(side * scale)) * profile.multiple for side in (width, height))
+
+
+def _assumed_matrix(frame: VideoFrame) -> str | None:
+    """FFmpeg takes untagged pictures for BT.601; makers of high definition mean BT.709."""
+    untagged = frame.colorspace == _UNSPECIFIED
+    return ("bt709" if frame.height >= 720 else "smpte170m") if untagged else None
+
+
+def _original(demuxer: str, stream: VideoStream, audio: av.AudioStream | None, frame: VideoFrame) -> Original:
+    rate = stream.average_rate
+    return Original(
+        container=demuxer,
+        video_codec=stream.codec_context.name,
+        audio_codec=None if audio is None else audio.codec_context.name,
+        width=frame.width,
+        height=frame.height,
+        pixel_format=frame.format.name,
+        rate=None if rate is None else rate.as_integer_ratio(),
+        audio_rate=0 if audio is None else audio.rate,
+        audio_channels=0 if audio is None else audio.channels,
+        rotation=-frame.rotation % 360,
+    )

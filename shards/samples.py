@@ -1,0 +1,140 @@
+"""One source becomes its samples: decoded once, cut, analysed, encoded, described."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from unreel.shards.analyse import content_box, loudness_curve, luma_curve, motion_curve, silence_spans
+from unreel.shards.encode import encode_picture, encode_sound
+from unreel.shards.errors import MediaRefused
+from unreel.shards.probe import Probe
+from unreel.shards.profiles import Profile
+from unreel.shards.sample import Audio, Facts, Sidecar, Source, Video, pack_column
+from unreel.shards.sources import SourceFile
+from unreel.shards.timing import shown_frames
+from unreel.shards.transcode import Decode, RawClip
+
+__all__ = ["Sample", "build_samples"]
+
+_SLUG_LENGTH: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample as the shard writer takes it."""
+
+    sidecar: Sidecar
+    members: dict[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Clip:
+    """An encoded clip, before it is known where the source's scenes and tracks lie."""
+
+    start: int
+    members: dict[str, bytes]
+    video: Video
+    audio: Audio | None
+    facts: Facts
+
+
+def build_samples(source: SourceFile, probe: Probe, profile: Profile) -> tuple[list[Sample], int]:
+    """All samples of a source, and how many frames at its end were too few for another.
+
+    Raises:
+        MediaRefused: the decode met an error, or there is nothing to take. No part of a broken source is taken.
+    """
+    with Decode(source.path, probe, profile) as decode:
+        clips = [_encode(clip, probe, profile) for clip in decode.clips()]
+        times, cuts = decode.finish()
+    if not clips:
+        raise MediaRefused(
+            "too-short", f"{decode.dropped} frames; profile {profile.name} takes {profile.min_seconds} s"
+        )
+    tracks = _stored_tracks(source, times, clips, probe)
+    return [_describe(clip, source, probe, cuts, tracks) for clip in clips], decode.dropped
+
+
+def _encode(clip: RawClip, probe: Probe, profile: Profile) -> _Clip:
+    payload, video = encode_picture(clip.yuv, probe.frame_rate, profile)
+    assert video.frames == len(clip.yuv), (
+        f"{profile.encoder} made {video.frames} packets of {len(clip.yuv)} frames"
+    )
+    members, audio = {"mp4": payload}, None
+    if clip.sound is not None:
+        members["flac"], audio = encode_sound(clip.sound, profile.audio_rate)
+    return _Clip(clip.start, members, video, audio, _facts(clip, probe, profile))
+
+
+def _facts(clip: RawClip, probe: Probe, profile: Profile) -> Facts:
+    picture = Facts(
+        motion=pack_column("motion", motion_curve(clip.grey)),
+        luma=pack_column("luma", luma_curve(clip.grey)),
+        content_box=content_box(clip.yuv[:, : probe.height]),
+    )
+    if clip.sound is None:
+        return picture
+    rate = profile.audio_rate
+    loudness = loudness_curve(clip.sound, len(clip.grey), probe.frame_rate, rate)
+    shortest = round(profile.silence_seconds * rate)
+    return msgspec.structs.replace(
+        picture,
+        loudness=pack_column("loudness", loudness),
+        silence=silence_spans(clip.sound, level=profile.silence_level, shortest=shortest),
+    )
+
+
+def _stored_tracks(
+    source: SourceFile, times: NDArray[np.float64], clips: list[_Clip], probe: Probe
+) -> dict[str, NDArray[np.float64]]:
+    """The source's labels over time, one number for each stored frame."""
+    frames = clips[-1].start + clips[-1].video.frames
+    shown = shown_frames(times, probe.frame_rate, frames) if source.tracks else None
+    stored = {}
+    for name, values in source.tracks.items():
+        if len(values) != len(times):
+            raise MediaRefused(
+                "track-length", f"track {name} has {len(values)} numbers, the source {len(times)} frames"
+            )
+        stored[name] = np.array(values)[shown]
+    return stored
+
+
+def _describe(
+    clip: _Clip,
+    source: SourceFile,
+    probe: Probe,
+    cuts: tuple[int, ...],
+    tracks: dict[str, NDArray[np.float64]],
+) -> Sample:
+    stop = clip.start + clip.video.frames
+    inside = tuple(cut - clip.start for cut in cuts if clip.start < cut < stop)
+    sidecar = Sidecar(
+        key=f"{_slug(source.name)}-{probe.id}-{clip.start:06d}",
+        source=Source(
+            id=probe.id,
+            name=source.name,
+            start_frame=clip.start,
+            split=source.split,
+            licence=source.licence,
+            url=source.url,
+            takedown_id=source.takedown_id,
+        ),
+        video=clip.video,
+        audio=clip.audio,
+        facts=msgspec.structs.replace(clip.facts, cuts=inside),
+        original=probe.original,
+        labels=dict(source.labels),
+        tracks={name: pack_column("track", values[clip.start : stop]) for name, values in tracks.items()},
+    )
+    return Sample(sidecar, clip.members)
+
+
+def _slug(name: str) -> str:
+    """The file's name as part of a key; the id beside it makes the key unique."""
+    stem = re.sub(r"\.[^./]*$", "", name.rsplit("/", 1)[-1]).lower()
+    return re.sub(r"[^a-z0-9]+", "-", stem).strip("-")[:_SLUG_LENGTH] or "source"

@@ -1,0 +1,213 @@
+"""The one decode of a source: ffmpeg's graph, and the clips that are cut from its pipes while it runs."""
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final, Self
+
+import ffmpeg
+import imageio_ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from unreel.shards.errors import MediaRefused
+from unreel.shards.probe import Probe
+from unreel.shards.profiles import Profile
+from unreel.shards.sample import audio_length, frame_to_audio
+from unreel.shards.streams import Streams
+
+__all__ = ["Decode", "RawClip", "decode_command"]
+
+# The grey copy has a quarter of each side: codec noise averages out and movement stays.
+_GREY_DIVISOR: Final = 4
+# Times are printed as integers of this unit; FFmpeg prints seconds with six digits only.
+_MICROSECONDS: Final = 1_000_000
+_FRAME_LINE: Final = re.compile(r"frame:(\d+)\s+pts:(-?\d+)")
+_MARK: Final = "unreel"
+# swscale and swresample give the same numbers on every machine only when they are told to.
+_SCALE_FLAGS: Final = "bicubic+accurate_rnd+full_chroma_int+bitexact"
+
+
+@dataclass(frozen=True, slots=True)
+class RawClip:
+    """A decoded clip.
+
+    Attributes:
+        start: index of its first frame among the stored frames of the source.
+        yuv: uint8 `[T, H * 3 / 2, W]`, planar 4:2:0, limited range.
+        grey: uint8 `[T, H / 4, W / 4]`, full range.
+        sound: int16 `[N]` with sample 0 at the time of frame 0; None where the source has no sound.
+    """
+
+    start: int
+    yuv: NDArray[np.uint8]
+    grey: NDArray[np.uint8]
+    sound: NDArray[np.int16] | None
+
+
+def decode_command(path: str, probe: Probe, profile: Profile, pipes: Mapping[str, int]) -> list[str]:
+    """The argument list of the one ffmpeg process; `pipes` are descriptors of `yuv`, `grey`, `frames`, `cuts`, `pcm`, `sound`."""
+    source = ffmpeg.input(f"file:{path}", **_input_options(probe, profile))
+    stored, small = _picture(source[str(probe.video)], probe, profile, pipes["frames"])
+    outputs = [
+        stored.output(f"pipe:{pipes['yuv']}", **_raw("yuv420p")),
+        _cuts(small, profile, pipes["cuts"]).output(f"pipe:{pipes['grey']}", **_raw("gray")),
+    ]
+    if probe.audio is not None:
+        sound = _sound(source[str(probe.audio)], profile, pipes["sound"])
+        outputs.append(sound.output(f"pipe:{pipes['pcm']}", format="s16le", acodec="pcm_s16le", threads=1))
+    graph = ffmpeg.merge_outputs(*outputs).global_args(
+        "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror", "-filter_complex_threads", "1"
+    )
+    return graph.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
+
+
+def _input_options(probe: Probe, profile: Profile) -> dict[str, Any]:
+    return {
+        "format": probe.demuxer,
+        "protocol_whitelist": "file",
+        "max_pixels": profile.max_pixels,
+        "err_detect": "explode",
+        "flags": "+bitexact",
+        "threads": 1,
+        # Time stamps as they are in the container: the first decoded picture is the origin, for sound as well.
+        "copyts": None,
+    }
+
+
+def _raw(pixels: str) -> dict[str, Any]:
+    return {"format": "rawvideo", "pix_fmt": pixels, "fps_mode": "passthrough", "threads": 1}
+
+
+def _picture(stream: Any, probe: Probe, profile: Profile, frames_pipe: int) -> tuple[Any, Any]:
+    stream = stream.filter("settb", f"1/{_MICROSECONDS}")
+    stream = _report_frames(stream, "metadata", frames_pipe).filter("setpts", "PTS-STARTPTS")
+    if probe.step > 1:
+        stream = stream.filter("framestep", probe.step)
+    stream = stream.filter("fps", "{}/{}".format(*probe.rate))
+    if probe.crop is not None:
+        left, top, right, bottom = probe.crop
+        stream = stream.filter("crop", right - left, bottom - top, left, top)
+    assumed = {} if probe.matrix is None else {"in_color_matrix": probe.matrix}
+    stream = stream.filter(
+        "scale",
+        probe.width,
+        probe.height,
+        flags=_SCALE_FLAGS,
+        out_color_matrix=profile.matrix,
+        out_range="limited",
+        **assumed,
+    ).filter("format", "yuv420p")
+    both = stream.filter_multi_output("split")
+    return both[0], both[1]
+
+
+def _cuts(stream: Any, profile: Profile, pipe: int) -> Any:
+    small = stream.filter(
+        "scale", f"iw/{_GREY_DIVISOR}", f"ih/{_GREY_DIVISOR}", flags="area+accurate_rnd+bitexact"
+    )
+    scored = small.filter("format", "gray").filter("scdet", threshold=profile.cut_threshold)
+    return scored.filter("metadata", mode="print", key="lavfi.scd.time", file=f"pipe:{pipe}", direct=1)
+
+
+def _sound(stream: Any, profile: Profile, pipe: int) -> Any:
+    resampled = stream.filter(
+        "aresample", profile.audio_rate, out_chlayout="mono", out_sample_fmt="s16", **{"async": 1}
+    )
+    return _report_frames(resampled, "ametadata", pipe)
+
+
+def _report_frames(stream: Any, kind: str, pipe: int) -> Any:
+    """Print number and time of each frame that passes; the filter prints only frames that carry the key."""
+    marked = stream.filter(kind, mode="add", key=_MARK, value=1)
+    return marked.filter(kind, mode="print", key=_MARK, file=f"pipe:{pipe}", direct=1)
+
+
+class _Track:
+    """The sound of a source as it comes out of the pipe, addressed by samples from the first picture on."""
+
+    def __init__(self, streams: Streams, offset: int) -> None:
+        """`offset`: where the pipe's first sample lies; negative where the sound begins before the picture."""
+        self._streams = streams
+        self._start = min(0, offset)
+        self._held = np.zeros(max(0, offset), np.int16)
+
+    def span(self, start: int, length: int) -> NDArray[np.int16]:
+        """Samples [start, start + length), silent where the sound has ended; starts never go back by more than one."""
+        missing = start + length - self._start - len(self._held)
+        fresh = np.frombuffer(self._streams.take("pcm", 2 * max(0, missing)), np.int16)
+        held = np.concatenate([self._held, fresh])[max(0, start - 1 - self._start) :]
+        self._start, self._held = max(self._start, start - 1), held
+        found = held[start - self._start :][:length]
+        return np.pad(found, (0, length - len(found)))
+
+
+class Decode:
+    """The running decode of one source; use it as a context manager, exhaust `clips`, then call `finish`."""
+
+    def __init__(self, path: str, probe: Probe, profile: Profile) -> None:
+        names = ("yuv", "grey", "frames", "cuts") + (() if probe.audio is None else ("pcm", "sound"))
+        self._streams = Streams(names, lambda pipes: decode_command(path, probe, profile, pipes))
+        self._probe, self._profile = probe, profile
+        self._first_line = ""
+        self.dropped = 0
+        """Frames at the end that were too few for a clip."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._streams.close()
+
+    def clips(self) -> Iterator[RawClip]:
+        """Clips of the longest length, one after the other; a rest that is too short is dropped and counted.
+
+        Raises:
+            MediaRefused: the process stalls, or the source is longer than the profile takes, whatever its header said.
+        """
+        rate, profile, track = self._probe.frame_rate, self._profile, None
+        width, height, longest = self._probe.width, self._probe.height, profile.clip_frames(rate)
+        for start in itertools.count(0, longest):
+            yuv = self._planes("yuv", longest, height * 3 // 2, width)
+            grey = self._planes("grey", longest, height // _GREY_DIVISOR, width // _GREY_DIVISOR)
+            if len(yuv) < profile.min_frames(rate):
+                self.dropped = len(yuv)
+                return
+            if start > profile.max_seconds * rate:
+                raise MediaRefused("too-long", f"more than {profile.max_seconds:.0f} s")
+            track = self._track() if start == 0 else track
+            yield RawClip(start, yuv, grey, None if track is None else self._beside(track, start, len(yuv)))
+
+    def finish(self) -> tuple[NDArray[np.float64], tuple[int, ...]]:
+        """(times in seconds of all decoded source frames, stored frames at which scenes start).
+
+        Raises:
+            MediaRefused: the decode met an error, or the picture changed its form on the way.
+        """
+        rest = self._streams.finish()
+        lines = _FRAME_LINE.findall(f"{self._first_line}\n{rest['frames'].decode()}")
+        numbers = np.array([int(number) for number, _ in lines])
+        if not np.array_equal(numbers, np.arange(len(numbers))):
+            raise MediaRefused("changes-form", "size or pixel format of the picture change on the way")
+        times = np.array([int(time) for _, time in lines]) / _MICROSECONDS
+        return times, tuple(int(number) for number, _ in _FRAME_LINE.findall(rest["cuts"].decode()))
+
+    def _planes(self, pipe: str, count: int, height: int, width: int) -> NDArray[np.uint8]:
+        data = self._streams.take(pipe, count * height * width)
+        whole = len(data) - len(data) % (height * width)
+        return np.frombuffer(data, np.uint8, whole).reshape(-1, height, width)
+
+    def _track(self) -> _Track | None:
+        self._first_line = self._streams.take_line("frames") or ""
+        line = self._streams.take_line("sound") if self._probe.audio is not None else None
+        picture, sound = (_FRAME_LINE.search(text or "") for text in (self._first_line, line))
+        if picture is None or sound is None:
+            return None
+        origin = Fraction(int(picture[2]) * self._profile.audio_rate, _MICROSECONDS)
+        return _Track(self._streams, round(int(sound[2]) - origin))
+
+    def _beside(self, track: _Track, start: int, frames: int) -> NDArray[np.int16]:
+        audio_rate, rate = self._profile.audio_rate, self._probe.frame_rate
+        return track.span(frame_to_audio(start, audio_rate, rate), audio_length(frames, audio_rate, rate))

@@ -1,0 +1,132 @@
+"""`unreel build`: media files → shards."""
+
+import os
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from unreel.tools.console import Exit, console, progress, write_result
+
+if TYPE_CHECKING:
+    from unreel.shards.build import BuildSummary
+
+__all__ = ["build"]
+
+# So many refused sources are shown on the screen; all of them are in build.json.
+_SHOWN: Final = 20
+_STAGES: Final = {"probe": "looking at sources", "build": "building"}
+
+
+def build(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE... OUT",
+            help="Folders, files, globs or CSV manifests, and last the folder to write.",
+        ),
+    ],
+    profile: Annotated[
+        str,
+        typer.Option(
+            help="How clips are cut, scaled and encoded: clips-128, clips-128-vp9 or clips-128-mjpeg."
+        ),
+    ] = "clips-128",
+    workers: Annotated[
+        int | None, typer.Option(help="Processes, one core each.  [default: all cores]")
+    ] = None,
+    clip_seconds: Annotated[
+        float | None, typer.Option(help="Longest clip in seconds.  [default: the profile's, 10]")
+    ] = None,
+    ceiling: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of sources that may be refused before the exit code is 3."),
+    ] = 0.1,
+    json: Annotated[
+        str | None, typer.Option(help="Write the summary to this file; - for standard output.")
+    ] = None,
+) -> None:
+    """Build shards from videos.
+
+    Each source is checked, decoded once, cut into clips, measured (motion, scenes, silence, loudness) and encoded anew.
+    Every source ends as done, skipped or refused, with its reason. A build that was stopped goes on where it was when the
+    same command is given again.
+
+    A CSV manifest has a column `path`; further columns become labels, and a column `x[]` with one number a frame
+    becomes a label over time.
+
+    Example: `unreel build videos/ more/*.mkv shards/`
+    """
+    from unreel.shards.build import build as build_shards
+
+    if len(paths) < 2:
+        raise ValueError(
+            f"build {' '.join(paths)}: at least one source and, last, the folder to write are needed"
+        )
+    *sources, out = paths
+    with closing(_Bars()) as bars:
+        summary = build_shards(
+            sources,
+            out,
+            profile=profile,
+            workers=workers or len(os.sched_getaffinity(0)),
+            clip_seconds=clip_seconds,
+            progress=bars.follow,
+        )
+    _print_summary(summary, out)
+    write_result(_as_table(summary), json)
+    raise typer.Exit(_exit_code(summary, ceiling))
+
+
+class _Bars:
+    """One progress bar for each stage of a build, one after the other."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._stage = ""
+        self._done = 0
+
+    def follow(self, stage: str, done: int, total: int) -> None:
+        """Show that `done` of `total` sources are through a stage."""
+        if stage != self._stage:
+            self.close()
+            self._ticker = self._stack.enter_context(progress(total, _STAGES[stage]))
+            self._stage, self._done = stage, 0
+        self._ticker.advance(done - self._done)
+        self._done = done
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._stack.close()
+
+
+def _print_summary(summary: "BuildSummary", out: str) -> None:
+    refused = [report for report in summary.reports if report.status == "refused"]
+    if refused:
+        table = Table("refused source", "reason", "what was found", title_justify="left")
+        for report in refused[:_SHOWN]:
+            table.add_row(escape(Path(report.source).name), report.reason, escape(report.detail))
+        console.print(table)
+    if len(refused) > _SHOWN:
+        console.print(f"… and {len(refused) - _SHOWN} more in {escape(out)}/build.json")
+    for reason, count in summary.reasons.items():
+        console.print(f"{count:7}  {reason}")
+    console.print(
+        f"{summary.sources} sources: {summary.done} done, {summary.skipped} skipped, {summary.refused} refused; "
+        f"{summary.samples} samples in {escape(out)}"
+    )
+
+
+def _as_table(summary: "BuildSummary") -> dict[str, object]:
+    import msgspec
+
+    return msgspec.to_builtins(summary)
+
+
+def _exit_code(summary: "BuildSummary", ceiling: float) -> Exit:
+    if summary.refused > ceiling * summary.sources:
+        return Exit.REFUSALS
+    return Exit.DONE if summary.samples else Exit.FAILED
