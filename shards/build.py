@@ -69,7 +69,7 @@ class _ShardJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _ProbeJob(msgspec.Struct, frozen=True):
-    sources: list[SourceFile]
+    sources: Sequence[SourceFile]
     profile: Profile
 
 
@@ -137,7 +137,8 @@ def _probe_all(
     for results in engine.run(_probe_batch, [_ProbeJob(batch, profile) for batch in batches]):
         found.update(results)
         progress("probe", len(found), len(files))
-    entries, reports = {}, []
+    entries: dict[str, Entry] = {}
+    reports: list[SourceReport] = []
     for file in files:
         result = found[file.path]
         if isinstance(result, SourceReport):

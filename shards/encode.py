@@ -2,10 +2,11 @@
 
 import io
 from fractions import Fraction
-from typing import Final
+from typing import Final, cast
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from unreel.shards.profiles import Profile
@@ -26,7 +27,7 @@ def encode_picture(yuv: NDArray[np.uint8], rate: Fraction, profile: Profile) -> 
     height, width = yuv.shape[1] * 2 // 3, yuv.shape[2]
     with av.open(buffer, "w", format="mp4", options=_MUXER) as container:
         options = {**profile.encoder_options, "g": str(profile.gop), "flags": "+cgop+bitexact"}
-        stream = container.add_stream(profile.encoder, rate=rate, options=options)
+        stream = cast(VideoStream, container.add_stream(profile.encoder, rate=rate, options=options))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         _tag(stream.codec_context, profile)
         for index, planes in enumerate(yuv):
@@ -47,7 +48,7 @@ def _tag(context: av.VideoCodecContext, profile: Profile) -> None:
 
 def _describe(payload: bytes, rate: Fraction, profile: Profile) -> Video:
     """Read the packet table back from the file that was written: it is what readers will rely on."""
-    with av.open(io.BytesIO(payload), format="mov") as container:
+    with av.open(io.BytesIO(payload), "r", format="mov") as container:
         stream = container.streams.video[0]
         packets = [packet for packet in container.demux(stream) if packet.size]
         return Video(

@@ -1,7 +1,6 @@
 """What is this file? Opened with a pinned demuxer, its packets read to the end, its first picture decoded."""
 
 import hashlib
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final
 
@@ -13,8 +12,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from unreel.shards.analyse import Box, fills_frame, picture_box
+from unreel.shards.analyse import Box
 from unreel.shards.errors import MediaRefused
+from unreel.shards.geometry import letterbox, stored_size
 from unreel.shards.profiles import Profile
 from unreel.shards.sample import Original
 from unreel.shards.signatures import HEAD_BYTES, identify
@@ -31,9 +31,6 @@ SKIPPED: Final = frozenset(
 # AVCOL_SPC_UNSPECIFIED of libavutil; PyAV has no name for it.
 _UNSPECIFIED: Final = 2
 _READ_BYTES: Final = 1 << 20
-# A letterbox is judged on so many pictures spread over the source, but only where the first one has bars.
-_LETTERBOX_PICTURES: Final = 9
-_DECODED_THROUGH_SECONDS: Final = 30.0
 # Header and packets may disagree on the length by this share and these seconds before a file counts as cut short.
 _MISSING_SHARE: Final = 0.05
 _MISSING_SECONDS: Final = 1.0
@@ -94,7 +91,8 @@ def probe(source: SourceFile, profile: Profile) -> Probe:
         with av.open(f"file:{source.path}", format=demuxer, options=options) as container:
             return _measure(container, demuxer, digest, profile)
     except (av.FFmpegError, StopIteration, EOFError) as error:
-        raise MediaRefused("damaged", f"opened as {demuxer}: {error}") from error
+        what = error.strerror if isinstance(error, av.FFmpegError) else "it ends too early"
+        raise MediaRefused("damaged", f"opened as {demuxer}: {what}") from error
 
 
 def _identify_and_digest(source: SourceFile) -> tuple[str, str]:
@@ -118,8 +116,8 @@ def _measure(container: InputContainer, demuxer: str, digest: str, profile: Prof
     contents = _read_through(container, stream)
     _check_length(container, demuxer, contents)
     rate, step, seconds = _timing(stream, contents.times, profile)
-    crop = _letterbox(container, stream, contents.first, seconds)
-    width, height = _stored_size(contents.first, stream, crop, profile)
+    crop = letterbox(container, stream, contents.first, seconds)
+    width, height = stored_size(contents.first, stream, crop, profile)
     return Probe(
         id=digest,
         demuxer=demuxer,
@@ -173,16 +171,19 @@ def _check_claims(container: InputContainer, stream: VideoStream, profile: Profi
 
 
 def _read_through(container: InputContainer, stream: VideoStream) -> _Contents:
-    first, times, end = None, [], 0.0
+    first: VideoFrame | None = None
+    times: list[int] = []
+    end = 0.0
     for packet in container.demux():
         time = packet.dts if packet.pts is None else packet.pts
         if not packet.size or time is None or packet.time_base is None:
             continue
-        if packet.stream_index == stream.index and first is None:
-            first = next(iter(packet.decode()), None)
         if packet.stream_index == stream.index:
+            first = first or next(iter(stream.decode(packet)), None)
             times.append(time)
         end = max(end, float((time + (packet.duration or 0)) * packet.time_base))
+    # A decoder may hold a single picture back until it knows that no other follows.
+    first = first or next(iter(stream.decode(None)), None)
     if first is None:
         raise MediaRefused("damaged", "no picture could be decoded")
     return _Contents(first, np.unique(np.array(times, np.int64)), end)
@@ -201,7 +202,7 @@ def _timing(stream: VideoStream, times: NDArray[np.int64], profile: Profile) -> 
     """(stored rate, step, seconds of the picture)."""
     if len(times) < 2:
         raise MediaRefused("too-short", f"{len(times)} picture; profile {profile.name} takes clips")
-    time_base = Fraction(stream.time_base)
+    time_base = stream.time_base or Fraction(1, av.time_base)
     mean = Fraction(len(times) - 1) / (int(times[-1] - times[0]) * time_base)
     seconds = float(len(times) / mean)
     constant = constant_rate(times, time_base, (stream.average_rate, stream.base_rate))
@@ -211,80 +212,6 @@ def _timing(stream: VideoStream, times: NDArray[np.int64], profile: Profile) -> 
             "too-short", f"{seconds:.2f} s; profile {profile.name} takes {profile.min_seconds} s or more"
         )
     return rate, step, seconds
-
-
-def _letterbox(
-    container: InputContainer, stream: VideoStream, first: VideoFrame, seconds: float
-) -> Box | None:
-    """The part without bars that stay black all through the source; one picture that fills its frame settles it."""
-    if fills_frame(_grey(first)):
-        return None
-    shared = picture_box(_grey(frame) for frame in _spread_pictures(container, stream, first, seconds))
-    return None if shared is None else _even(shared, *_turned_size(first))
-
-
-def _spread_pictures(
-    container: InputContainer, stream: VideoStream, first: VideoFrame, seconds: float
-) -> Iterator[VideoFrame]:
-    """Some pictures from all over the source: of a short one exactly, of a long one the key frames nearest."""
-    start = first.pts or 0
-    spacing = seconds / _LETTERBOX_PICTURES / stream.time_base
-    exact = seconds <= _DECODED_THROUGH_SECONDS
-    if exact:
-        container.seek(start, stream=stream)
-    frames = container.decode(stream)
-    for part in range(_LETTERBOX_PICTURES):
-        due = start + int((part + 0.5) * spacing)
-        if not exact:
-            container.seek(due, stream=stream)
-            frames = container.decode(stream)
-        yield next((frame for frame in frames if not exact or (frame.pts or 0) >= due), first)
-
-
-def _grey(frame: VideoFrame) -> NDArray[np.uint8]:
-    return np.rot90(frame.to_ndarray(format="gray"), _quarter_turns(frame))
-
-
-def _quarter_turns(frame: VideoFrame) -> int:
-    """Quarter turns counter-clockwise that the container asks for."""
-    if frame.rotation % 90:
-        raise MediaRefused("rotation", f"turned by {frame.rotation} degrees; multiples of 90 can be applied")
-    return int(frame.rotation) // 90
-
-
-def _turned_size(frame: VideoFrame) -> tuple[int, int]:
-    """(width, height) as displayed, pixels not yet made square."""
-    return (frame.height, frame.width) if _quarter_turns(frame) % 2 else (frame.width, frame.height)
-
-
-def _even(box: Box, width: int, height: int) -> Box | None:
-    """The box shrunk to even numbers, which subsampled chroma can be cut at; None where nothing is cut."""
-    left, top, right, bottom = box
-    left, top = left + left % 2, top + top % 2
-    right = right if right == width else right - right % 2
-    bottom = bottom if bottom == height else bottom - bottom % 2
-    return None if (left, top, right, bottom) == (0, 0, width, height) else (left, top, right, bottom)
-
-
-def _stored_size(
-    frame: VideoFrame, stream: VideoStream, crop: Box | None, profile: Profile
-) -> tuple[int, int]:
-    left, top, right, bottom = crop or (0, 0, *_turned_size(frame))
-    pixel = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
-    width = (right - left) * (1 / pixel if _quarter_turns(frame) % 2 else pixel)
-    height = Fraction(bottom - top)
-    shorter, longer = sorted((width, height))
-    if min(right - left, bottom - top) < profile.min_source_side:
-        raise MediaRefused(
-            "too-small", f"{right - left}x{bottom - top}; the shorter side must be {profile.min_source_side}"
-        )
-    if longer > shorter * Fraction(profile.max_aspect):
-        raise MediaRefused(
-            "too-wide",
-            f"aspect {float(longer / shorter):.1f}; profile {profile.name} takes {profile.max_aspect}",
-        )
-    scale = profile.side / shorter / profile.multiple
-    return tuple(max(1, round(side * scale)) * profile.multiple for side in (width, height))
 
 
 def _assumed_matrix(frame: VideoFrame) -> str | None:

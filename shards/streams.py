@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import resource
 import selectors
 import signal
@@ -19,6 +20,8 @@ _MEMORY_BYTES: Final = 8 << 30
 _STALL_SECONDS: Final = 60.0
 """A process that gives nothing on any pipe for so long is killed."""
 _COMPLAINT_BYTES: Final = 4096
+# ffmpeg names its parts by their place in memory, which is another in every run.
+_ADDRESS: Final = re.compile(r" @ 0x[0-9a-f]+\]")
 
 
 class Streams:
@@ -88,7 +91,7 @@ class Streams:
         """Read all pipes to their ends; what was not yet taken of each.
 
         Raises:
-            MediaRefused: the process failed, with the last line of its complaint.
+            MediaRefused: the process failed, with the first line of its complaint.
         """
         while self._selector.get_map():
             self._drain()
@@ -96,7 +99,8 @@ class Streams:
         rest = {name: bytes(buffer) for name, buffer in self._buffers.items()}
         complaint = rest.pop("complaint").decode(errors="replace").strip()
         if code:
-            raise MediaRefused("damaged", complaint.split("\n", 1)[0] or f"ffmpeg ended with code {code}")
+            first = _ADDRESS.sub("]", complaint.split("\n", 1)[0])
+            raise MediaRefused("damaged", first or f"ffmpeg ended with code {code}")
         return rest
 
     def _is_open(self, name: str) -> bool:
