@@ -8,7 +8,8 @@ import numpy as np
 import nvidia.dali
 import torch
 from numpy.typing import NDArray
-from nvidia.dali import fn, pipeline
+from nvidia.dali import fn
+from nvidia.dali.pipeline import Pipeline as UntypedPipeline
 from nvidia.dali.types import DALIDataType
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
@@ -22,7 +23,7 @@ from unreel.shards.sample import Sidecar, Video
 __all__ = ["Dali", "build_graph"]
 
 # DALI says that it is typed, and its methods are not.
-Pipeline: Any = pipeline.Pipeline
+Pipeline: Any = UntypedPipeline
 
 _CODECS: Final = {"cpu": ("vp9", "mjpeg"), "cuda": ("h264", "hevc", "vp9")}
 """What DALI 2.4 decodes. AV1 is left out: neither A100 nor Hopper has it."""

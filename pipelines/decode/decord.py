@@ -20,7 +20,7 @@ class Decord(RowBackend):
     """A decord reader for each sample, one thread each."""
 
     name: ClassVar[str] = "decord"
-    errors: ClassVar[tuple[type[Exception], ...]] = (DecodeFailed, decord.DECORDError)
+    errors: ClassVar[tuple[type[Exception], ...]] = (DecodeFailed, decord.DECORDError, RuntimeError)
 
     @property
     def version(self) -> str:

@@ -39,14 +39,15 @@ def in_band_header(codec: str, extradata: bytes) -> Header:
     """
     if codec not in ("h264", "hevc"):
         return Header(b"", 0)
+    if not extradata.startswith(b"\1"):
+        found = extradata[:8].hex(" ") or "nothing"
+        raise DecodeFailed(f"the {codec} header is no MP4 configuration record: it starts with {found}")
     units, size_at = (_avcc, 4) if codec == "h264" else (_hvcc, 21)
     try:
         length_size = (extradata[size_at] & 3) + 1
         sets = list(units(extradata))
     except IndexError as error:
         raise DecodeFailed(f"the {codec} header is cut short ({len(extradata)} bytes)") from error
-    if extradata[0] != 1 or not sets:
-        raise DecodeFailed(f"the {codec} header is no MP4 configuration record: {extradata[:8].hex()}")
     return Header(b"".join(len(unit).to_bytes(length_size, "big") + unit for unit in sets), length_size)
 
 
