@@ -114,8 +114,8 @@ def bounce(stage: Stage) -> Motion:
     floor = radius + dice.number("bounce/floor", 0.0, 0.15)
     highest = dice.number("bounce/height", 0.75, 0.95) * (1 - radius - floor)
     gravity, kept = dice.number("bounce/gravity", 1.3, 2.2), dice.number("bounce/kept", 0.62, 0.75)
-    arcs_a_throw = 1 + int(math.log(0.22 / highest) / math.log(kept))
-    count = stage.cycles(0.7) + arcs_a_throw
+    arcs_a_throw = 1 + int(math.log(0.13 / highest) / math.log(kept))
+    count = stage.cycles(0.65) + arcs_a_throw
     first = dice.integer("bounce/first", 0, 2)
     heights = highest * kept ** ((first + np.arange(count)) % arcs_a_throw)
     lengths = 2 * np.sqrt(2 * heights / gravity)
@@ -166,7 +166,7 @@ def spin(stage: Stage) -> Motion:
     """Turning round itself on a slow orbit, either way round. It ticks twice a turn."""
     dice, radius = stage.dice, stage.radius
     way = dice.sign("spin/way")
-    orbit = dice.number("spin/orbit", 0.7, 1.0) * (min(stage.aspect, 1.1) / 2 - radius)
+    orbit = dice.number("spin/orbit", 0.7, 1.0) * (min(stage.aspect, 1.0) / 2 - radius)
     centre_x = dice.number("spin/x", radius + orbit, stage.aspect - radius - orbit)
     centre_y = dice.number("spin/y", radius + orbit, 1 - radius - orbit)
     start, turn = dice.number("spin/start", 0, 1), dice.number("spin/turn", 0.35, 0.7)

@@ -155,7 +155,7 @@ def paint_background(dice: Dice, kind: str, height: int, width: int) -> Field:
 
 def _periodic_noise(dice: Dice, height: int, width: int, steepness: float) -> Field:
     """Noise whose amplitude falls with frequency to the power `-steepness`, stretched over [0, 1]."""
-    white = dice.generator("background/noise").standard_normal((height, width), np.float32)
+    white = dice.field("background/noise", height, width)
     frequency = np.hypot(np.fft.fftfreq(height)[:, None] * height, np.fft.rfftfreq(width) * width)
     spectrum = np.fft.rfft2(white) / np.maximum(frequency, 1) ** steepness
     noise = np.fft.irfft2(spectrum, s=(height, width))

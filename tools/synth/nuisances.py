@@ -81,7 +81,7 @@ def drift(dice: Dice, frames: int) -> Curve:
 
 def add_noise(dice: Dice, frames: Frames) -> Frames:
     """Frames with noise of their own each, `[T, H, W, 3]` in [0, 255]."""
-    return frames + _PICTURE_NOISE * dice.generator("noise/picture").standard_normal(frames.shape, np.float32)
+    return frames + _PICTURE_NOISE * dice.field("noise/picture", *frames.shape)
 
 
 def letterbox(dice: Dice, frames: Frames) -> None:
@@ -107,7 +107,7 @@ def logo(dice: Dice, frames: Frames) -> None:
 def audible(dice: Dice, wave: NDArray[np.float32], nuisances: Nuisances, rate: int) -> NDArray[np.float32]:
     """The sound with hiss and offset as asked for; what the offset uncovers is silent."""
     if nuisances.noise:
-        hiss = dice.generator("noise/sound").standard_normal(wave.shape, np.float32)
+        hiss = dice.field("noise/sound", *wave.shape)
         wave = np.clip(wave + np.float32(_SOUND_NOISE) * hiss, -1, 1)
     offset = max(-len(wave), min(len(wave), round(nuisances.audio_offset * rate)))
     padding = np.zeros(abs(offset), np.float32)

@@ -84,7 +84,7 @@ def soundtrack(
 
 def _strike(voice: Voice, pitch: float, flutter: float, breath: Wave, rate: int) -> Wave:
     """One event at full strength; it begins at once, so that it is heard on the frame of the contact."""
-    seconds = np.arange(min(int(4 * voice.decay * rate), len(breath))) / rate
+    seconds = np.arange(min(int(6 * voice.decay * rate), len(breath))) / rate
     bend = 2.0 ** (voice.glide * np.exp(-seconds / 0.05))
     turns = np.cumsum(pitch * bend) / rate
     wave = breath[: len(seconds)] * np.exp(-seconds / voice.decay)
@@ -120,7 +120,7 @@ def _breath(dice: Dice, voice: Voice, samples: int, rate: int) -> Wave:
     """The voice's noise band, long enough for the whole clip."""
     if not voice.breath:
         return np.zeros(samples, np.float32)
-    spectrum = np.fft.rfft(dice.generator("sound/breath").standard_normal(samples))
+    spectrum = np.fft.rfft(dice.field("sound/breath", samples))
     octaves = np.log2(np.maximum(np.fft.rfftfreq(samples, 1 / rate), 1.0) / voice.breath_pitch)
     noise = np.fft.irfft(spectrum * np.exp(-2 * octaves**2), samples)
     return (voice.breath * 0.5 * noise / noise.std()).astype(np.float32)
