@@ -1,0 +1,123 @@
+"""Made-up sidecars and media for tasks: plans come from the task itself, pixels and sound from a function."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from unreel.pipelines.draws import Draws
+from unreel.pipelines.media import MediaBatch
+from unreel.pipelines.plan import check_plan
+from unreel.pipelines.pretext.task import PretextBatch, PretextTask
+from unreel.shards.sample import Audio, Facts, Packets, Sidecar, Source, Video, audio_length, pack_column
+
+SEED = 7
+
+
+def made_up(
+    number: int = 0,
+    *,
+    frames: int = 75,
+    rate: tuple[int, int] = (25, 1),
+    per_source: int = 1,
+    **facts: object,
+) -> Sidecar:
+    """Clip `number` with picture (160x128) and sound that nothing was encoded for."""
+    packets = Packets(
+        offset=pack_column("offset", np.arange(frames) * 100),
+        size=pack_column("size", np.full(frames, 100)),
+        key=pack_column("key", np.arange(frames) % 16 == 0),
+    )
+    video = Video(
+        codec="h264", width=160, height=128, frames=frames, rate=rate, matrix="bt709", gop=16, packets=packets
+    )
+    samples = audio_length(frames, 48_000, video.frame_rate)
+    columns = {"motion": pack_column("motion", np.ones(frames))} | facts
+    return Sidecar(
+        key=f"clip-{number:05}",
+        source=Source(id=f"{number // per_source:016x}", name="made up"),
+        video=video,
+        audio=Audio(codec="flac", rate=48_000, channels=1, samples=samples),
+        facts=Facts(**columns),
+    )
+
+
+Paint = Callable[[Sidecar, np.ndarray], np.ndarray]
+"""Sidecar and frame indices `[T]` → u8 `[T, H, W, 3]`."""
+
+Sing = Callable[[Sidecar, int, int], np.ndarray]
+"""Sidecar, start and length in audio samples → f32 `[length]`."""
+
+
+def noise(sidecar: Sidecar, frames: np.ndarray) -> np.ndarray:
+    """A texture of the clip's own that moves to the right by two pixels a frame."""
+    rng = np.random.default_rng(int(sidecar.source.id, 16))
+    texture = rng.integers(0, 256, (128, 320, 3), np.uint8)
+    return np.stack([texture[:, 160 - 2 * frame : 288 - 2 * frame] for frame in frames])
+
+
+def hum(sidecar: Sidecar, start: int, length: int) -> np.ndarray:
+    """Noise at the clip's own level."""
+    rng = np.random.default_rng(int(sidecar.source.id, 16))
+    return (rng.uniform(0.01, 0.3) * rng.standard_normal(length)).clip(-1, 1).astype(np.float32)
+
+
+def filmed(
+    task: PretextTask,
+    sidecars: Sequence[Sidecar],
+    *,
+    positions: Sequence[int] | None = None,
+    seed: int = SEED,
+    failed: Sequence[int] = (),
+    paint: Paint = noise,
+    sing: Sing = hum,
+) -> tuple[MediaBatch, Draws]:
+    """Media as a backend would give them for the task's own plans; rows in `failed` hold zeros and are not valid."""
+    draws = Draws.of(seed, task.name, np.arange(len(sidecars)) if positions is None else positions)
+    plans = [task.plan(sidecar, draws.row(row)) for row, sidecar in enumerate(sidecars)]
+    for plan, sidecar in zip(plans, sidecars, strict=True):
+        check_plan(plan, sidecar)
+    valid = np.array([row not in failed for row in range(len(sidecars))])
+    pairs = list(zip(plans, sidecars, strict=True))
+    frames = (
+        np.stack([paint(sidecar, plan.frames) for plan, sidecar in pairs]) * valid[:, None, None, None, None]
+    )
+    audio = None
+    if plans[0].sound is not None:
+        sounds = [sing(sidecar, plan.sound.start, plan.sound.length) for plan, sidecar in pairs]
+        audio = torch.from_numpy(np.stack(sounds) * valid[:, None]).float()[:, None]
+    media = MediaBatch(
+        frames=torch.from_numpy(frames.astype(np.uint8)),
+        audio=audio,
+        audio_rate=48_000 if audio is not None else 0,
+        valid=torch.from_numpy(valid),
+        positions=draws.positions,
+        keys=tuple(sidecar.key for sidecar in sidecars),
+        sources=tuple(sidecar.source.id for sidecar in sidecars),
+        plans=tuple(plans),
+        sidecars=tuple(sidecars),
+    )
+    return media, draws
+
+
+def batched(task: PretextTask, sidecars: Sequence[Sidecar], **settings: object) -> PretextBatch:
+    return task.build(*filmed(task, sidecars, **settings))
+
+
+@pytest.fixture
+def sidecar() -> Callable[..., Sidecar]:
+    """Makes sidecars; see `made_up`."""
+    return made_up
+
+
+@pytest.fixture
+def film() -> Callable[..., tuple[MediaBatch, Draws]]:
+    """Makes media from a task's plans; see `filmed`."""
+    return filmed
+
+
+@pytest.fixture
+def batch_of() -> Callable[..., PretextBatch]:
+    """Makes a task's batch from sidecars; see `filmed`."""
+    return batched
