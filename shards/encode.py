@@ -26,7 +26,7 @@ def encode_picture(yuv: NDArray[np.uint8], rate: Fraction, profile: Profile) -> 
     buffer = io.BytesIO()
     height, width = yuv.shape[1] * 2 // 3, yuv.shape[2]
     with av.open(buffer, "w", format="mp4", options=_MUXER) as container:
-        options = {**profile.encoder_options, "g": str(profile.gop), "flags": "+cgop+bitexact"}
+        options = {**profile.encoder_options, "g": str(profile.gop)}
         stream = cast(VideoStream, container.add_stream(profile.encoder, rate=rate, options=options))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         _tag(stream.codec_context, profile)

@@ -2,7 +2,7 @@
 
 import hashlib
 from fractions import Fraction
-from typing import Final
+from typing import Final, NamedTuple
 
 import av
 import msgspec
@@ -19,7 +19,7 @@ from unreel.shards.profiles import Profile
 from unreel.shards.sample import Original
 from unreel.shards.signatures import HEAD_BYTES, identify
 from unreel.shards.sources import SourceFile, is_plain_file
-from unreel.shards.timing import constant_rate, storage_rate
+from unreel.shards.timing import find_grid, storage_rate
 
 __all__ = ["SKIPPED", "Probe", "probe"]
 
@@ -59,6 +59,8 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """Of the stored picture."""
     step: int
     """Every `step`-th source frame is stored; the source's rate is constant where this is above 1."""
+    regular: bool
+    """The source's frames lie on the grid of one rate without a gap."""
     seconds: float
     original: Original
 
@@ -115,8 +117,8 @@ def _measure(container: InputContainer, demuxer: str, digest: str, profile: Prof
     audio = _sound_stream(container)
     contents = _read_through(container, stream)
     _check_length(container, demuxer, contents)
-    rate, step, seconds = _timing(stream, contents.times, profile)
-    crop = letterbox(container, stream, contents.first, seconds)
+    timing = _timing(stream, contents.times, profile)
+    crop = letterbox(container, stream, contents.first, timing.seconds)
     width, height = stored_size(contents.first, stream, crop, profile)
     return Probe(
         id=digest,
@@ -127,9 +129,10 @@ def _measure(container: InputContainer, demuxer: str, digest: str, profile: Prof
         matrix=_assumed_matrix(contents.first),
         width=width,
         height=height,
-        rate=rate.as_integer_ratio(),
-        step=step,
-        seconds=seconds,
+        rate=timing.rate.as_integer_ratio(),
+        step=timing.step,
+        regular=timing.regular,
+        seconds=timing.seconds,
         original=_original(demuxer, stream, audio, contents.first),
     )
 
@@ -176,17 +179,19 @@ def _read_through(container: InputContainer, stream: VideoStream) -> _Contents:
     end = 0.0
     for packet in container.demux():
         time = packet.dts if packet.pts is None else packet.pts
-        if not packet.size or time is None or packet.time_base is None:
+        if time is None or packet.time_base is None:
             continue
         if packet.stream_index == stream.index:
-            first = first or next(iter(stream.decode(packet)), None)
+            # Theora and AVI have packets without a byte: the frame before is shown again.
+            if first is None and packet.size:
+                first = next(iter(stream.decode(packet)), None)
             times.append(time)
         end = max(end, float((time + (packet.duration or 0)) * packet.time_base))
     # A decoder may hold a single picture back until it knows that no other follows.
     first = first or next(iter(stream.decode(None)), None)
     if first is None:
         raise MediaRefused("damaged", "no picture could be decoded")
-    return _Contents(first, np.unique(np.array(times, np.int64)), end)
+    return _Contents(first, np.sort(np.array(times, np.int64)), end)
 
 
 def _check_length(container: InputContainer, demuxer: str, contents: _Contents) -> None:
@@ -198,20 +203,27 @@ def _check_length(container: InputContainer, demuxer: str, contents: _Contents) 
         )
 
 
-def _timing(stream: VideoStream, times: NDArray[np.int64], profile: Profile) -> tuple[Fraction, int, float]:
-    """(stored rate, step, seconds of the picture)."""
-    if len(times) < 2:
+class _Timing(NamedTuple):
+    rate: Fraction
+    """Of the stored picture."""
+    step: int
+    regular: bool
+    seconds: float
+
+
+def _timing(stream: VideoStream, times: NDArray[np.int64], profile: Profile) -> _Timing:
+    if len(times) < 2 or times[0] == times[-1]:
         raise MediaRefused("too-short", f"{len(times)} picture; profile {profile.name} takes clips")
     time_base = stream.time_base or Fraction(1, av.time_base)
     mean = Fraction(len(times) - 1) / (int(times[-1] - times[0]) * time_base)
     seconds = float(len(times) / mean)
-    constant = constant_rate(times, time_base, (stream.average_rate, stream.base_rate))
-    rate, step = storage_rate(constant, mean, profile)
+    grid = find_grid(times, time_base, (stream.average_rate, stream.base_rate))
+    rate, step = storage_rate(grid and grid.rate, mean, profile)
     if round(seconds * rate) < profile.min_frames(rate):
         raise MediaRefused(
             "too-short", f"{seconds:.2f} s; profile {profile.name} takes {profile.min_seconds} s or more"
         )
-    return rate, step, seconds
+    return _Timing(rate, step, grid is not None and grid.regular, seconds)
 
 
 def _assumed_matrix(frame: VideoFrame) -> str | None:

@@ -77,6 +77,7 @@ _H264: Final = {
     "preset": "veryfast",
     "crf": "21",
     "bf": "0",
+    "flags": "+cgop+bitexact",
     "keyint_min": "16",
     # Key frames only where they are due: a key frame at a scene cut would shift the grid that plans count on.
     "sc_threshold": "0",
@@ -87,6 +88,7 @@ _H264: Final = {
 _VP9: Final = {
     "b": "0",
     "crf": "32",
+    "flags": "+bitexact",
     "deadline": "good",
     "cpu-used": "5",
     "row-mt": "0",
@@ -96,7 +98,7 @@ _VP9: Final = {
     "keyint_min": "16",
 }
 
-_MJPEG: Final = {"qmin": "4", "qmax": "4", "strict": "unofficial"}
+_MJPEG: Final = {"qmin": "4", "qmax": "4", "strict": "unofficial", "flags": "+bitexact"}
 
 PROFILES: Final = {
     "clips-128": Profile(

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 from fractions import Fraction
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unreel.shards.profiles import Profile
 
-__all__ = ["constant_rate", "shown_frames", "storage_rate"]
+__all__ = ["Grid", "find_grid", "shown_frames", "storage_rate"]
 
 _STANDARD: Final = tuple(
     Fraction(rate) for rate in ("24000/1001", "24", "25", "30000/1001", "30", "48", "50", "60000/1001", "60")
@@ -22,10 +22,19 @@ _MOST_OF: Final = 0.95
 _RATE_SLACK: Final = Fraction(101, 100)
 
 
-def constant_rate(
+class Grid(NamedTuple):
+    """The constant rate of a source."""
+
+    rate: Fraction
+    """Frames per second."""
+    regular: bool
+    """True where there are as many packets as places, so that frames can be counted instead of timed."""
+
+
+def find_grid(
     times: NDArray[np.int64], time_base: Fraction, declared: Iterable[Fraction | None]
-) -> Fraction | None:
-    """Frames per second if the frames lie on the grid of one rate, else None.
+) -> Grid | None:
+    """The grid of one rate that the frames lie on; None for a variable rate.
 
     Args:
         times: i64 `[N]`, ascending presentation times in units of `time_base`, N > 1.
@@ -36,7 +45,8 @@ def constant_rate(
     stated = [_standard(rate) for rate in declared if rate]
     mean = _standard(Fraction(len(times) - 1) / (int(elapsed[-1]) * time_base)) if elapsed[-1] > 0 else None
     candidates = (*stated, *_STANDARD, *([mean] if mean else []))
-    return next((rate for rate in candidates if _on_grid(elapsed, time_base, rate)), None)
+    grids = (_grid(elapsed, time_base, rate) for rate in candidates)
+    return next((grid for grid in grids if grid is not None), None)
 
 
 def _standard(rate: Fraction) -> Fraction:
@@ -44,14 +54,17 @@ def _standard(rate: Fraction) -> Fraction:
     return near if abs(near - rate) <= rate * _SAME_RATE else rate.limit_denominator(1001)
 
 
-def _on_grid(elapsed: NDArray[np.int64], time_base: Fraction, rate: Fraction) -> bool:
+def _grid(elapsed: NDArray[np.int64], time_base: Fraction, rate: Fraction) -> Grid | None:
     exact = elapsed * float(time_base * rate)
     frame = np.rint(exact)
     # Time stamps are rounded or cut to whole units: one unit off is on the grid. VP8 and VP9 have hidden packets
     # beside the grid or on a frame's own place.
     aligned = frame[np.abs(exact - frame) <= min(0.4, 1.02 * float(time_base * rate) + 1e-3)]
     filled = len(np.unique(aligned)) >= _MOST_OF * (frame[-1] + 1)
-    return bool(filled and len(aligned) >= _MOST_OF * len(frame))
+    if not filled or len(aligned) < _MOST_OF * len(frame):
+        return None
+    # MPEG program streams do not time each frame: now and then a place is empty and the next has two.
+    return Grid(rate, regular=bool(np.abs(frame - np.arange(len(frame))).max() <= 1))
 
 
 def storage_rate(constant: Fraction | None, mean: Fraction, profile: Profile) -> tuple[Fraction, int]:

@@ -24,6 +24,8 @@ __all__ = ["Decode", "RawClip", "decode_command"]
 _GREY_DIVISOR: Final = 4
 # Times are printed as integers of this unit; FFmpeg prints seconds with six digits only.
 _MICROSECONDS: Final = 1_000_000
+# Decoded times of a regular source may end this many frames from where the count ends.
+_MOST_DRIFT: Final = 1.5
 _FRAME_LINE: Final = re.compile(r"frame:(\d+)\s+pts:(-?\d+)")
 _MARK: Final = "unreel"
 # swscale and swresample give the same numbers on every machine only when they are told to.
@@ -83,7 +85,7 @@ def _raw(pixels: str) -> dict[str, Any]:
 
 def _picture(stream: Any, probe: Probe, profile: Profile, frames_pipe: int) -> tuple[Any, Any]:
     stream = stream.filter("settb", f"1/{_MICROSECONDS}")
-    stream = _report_frames(stream, "metadata", frames_pipe).filter("setpts", "PTS-STARTPTS")
+    stream = _report_frames(stream, "metadata", frames_pipe).filter("setpts", _new_times(probe))
     if probe.step > 1:
         stream = stream.filter("framestep", probe.step)
     stream = stream.filter("fps", "{}/{}".format(*probe.rate))
@@ -102,6 +104,12 @@ def _picture(stream: Any, probe: Probe, profile: Profile, frames_pipe: int) -> t
     ).filter("format", "yuv420p")
     both = stream.filter_multi_output("split")
     return both[0], both[1]
+
+
+def _new_times(probe: Probe) -> str:
+    """Frames of a regular source are counted: MPEG program streams do not time each frame, and FFmpeg guesses wrong."""
+    rate = probe.frame_rate * probe.step
+    return f"N*{rate.denominator}/{rate.numerator}/TB" if probe.regular else "PTS-STARTPTS"
 
 
 def _cuts(stream: Any, profile: Profile, pipe: int) -> Any:
@@ -192,7 +200,19 @@ class Decode:
         if not np.array_equal(numbers, np.arange(len(numbers))):
             raise MediaRefused("changes-form", "size or pixel format of the picture change on the way")
         times = np.array([int(time) for _, time in lines]) / _MICROSECONDS
-        return times, tuple(int(number) for number, _ in _FRAME_LINE.findall(rest["cuts"].decode()))
+        changes = (int(number) for number, _ in _FRAME_LINE.findall(rest["cuts"].decode()))
+        # scdet holds a change against the change before, and frame 1 has none before it.
+        cuts = tuple(number for number in changes if number > 1)
+        return (self._counted(times) if self._probe.regular else times), cuts
+
+    def _counted(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The times of a regular source by count, once it is sure that no frame is missing among them."""
+        period = float(1 / (self._probe.frame_rate * self._probe.step))
+        if len(times) and abs(times[-1] - times[0] - (len(times) - 1) * period) > _MOST_DRIFT * period:
+            raise MediaRefused(
+                "frames-missing", f"{len(times)} frames in {times[-1] - times[0] + period:.2f} s"
+            )
+        return times[:1] + np.arange(len(times)) * period
 
     def _planes(self, pipe: str, count: int, height: int, width: int) -> NDArray[np.uint8]:
         data = self._streams.take(pipe, count * height * width)
