@@ -23,17 +23,20 @@ class Ahead(Generic[Between, Result]):
         self._first = ThreadPoolExecutor(1, thread_name_prefix="unreel-prepare")
         self._second = ThreadPoolExecutor(1, thread_name_prefix="unreel-decode")
 
-    def take(
-        self, step: int, first: Callable[[int], Between], second: Callable[[Between], Result]
-    ) -> Future[Result]:
-        """The future of `step`, which is no longer kept; the steps after it are begun.
+    def take(self, step: int, first: Callable[[int], Between], second: Callable[[Between], Result]) -> Result:
+        """Wait for `step`; the steps after it are begun before.
 
-        An exception of either stage is raised by the future's `result`. Taking that step again tries it again.
+        What either stage raises is raised here. Everything that was begun is then dropped, so that a consumer which can
+        mend the cause may take the same step again.
         """
         for number in range(step, step + self._depth + 1):
             if number not in self._steps:
                 self._steps[number] = self._begin(number, first, second)
-        return self._steps.pop(step)
+        try:
+            return self._steps.pop(step).result()
+        except BaseException:
+            self.forget()
+            raise
 
     def forget(self) -> None:
         """Drop every step that was begun."""

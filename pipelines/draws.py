@@ -84,9 +84,9 @@ class Draws:
 
     def integers(self, purpose: str, low: ArrayLike, high: ArrayLike, *shape: int) -> NDArray[np.int64]:
         """i64 `[B, *shape]` in [low, high); the bounds may be `[B]` arrays. Raises ValueError on an empty range."""
-        low, high = (self._per_row(bound, len(shape)) for bound in (low, high))
-        if np.any(high <= low):
-            raise ValueError(f"integers for {purpose!r}: empty range [{low.min()}, {high.max()})")
+        low, high = np.broadcast_arrays(*(self._per_row(bound, len(shape)) for bound in (low, high)))
+        if np.any(empty := high <= low):
+            raise ValueError(f"integers for {purpose!r}: empty range [{low[empty][0]}, {high[empty][0]})")
         words = self.words(purpose, int(np.prod(shape, dtype=int))).reshape(-1, *shape).astype(np.uint64)
         # Multiply-shift: the bias is below range / 2**32.
         return low + ((words * (high - low).astype(np.uint64)) >> _WORD).astype(np.int64)

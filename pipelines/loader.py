@@ -148,10 +148,9 @@ class Loader:
         """
         self.stats.begin()
         _ = self.backend  # resolved here, before two threads could both resolve it
-        future = self._ahead.take(self.step, self._prepare, self._decode)
         waiting = Stopwatch()
         with waiting.stage("wait"):
-            media, watch = future.result()
+            media, watch = self._ahead.take(self.step, self._prepare, self._decode)
         watch.seconds["wait"] = waiting.seconds["wait"]
         self.failures.add(len(media), media.failures)
         with watch.stage("build"):

@@ -1,0 +1,427 @@
+"""The loader: exact to resume, one row for one failure, nothing left behind."""
+
+import gc
+import json
+import shutil
+import threading
+import time
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from unreel.pipelines.loader import FailureCeiling, Loader, Step
+from unreel.pipelines.media import MediaBatch
+from unreel.pipelines.pretext.task import PretextBatch
+from unreel.shards.catalogue import Catalogue
+from unreel.shards.errors import StateMismatch, TooManyFailures
+
+Toy = Any
+
+
+@pytest.fixture
+def make(tiny_catalogue: Catalogue, toy_task: Toy, toy_backend: Toy) -> Any:
+    """`make(**settings)`: a loader over the tiny data set with the toys; all are closed at the end."""
+    loaders = []
+
+    def build(task: Toy = None, catalogue: Catalogue = tiny_catalogue, **settings: Any) -> Loader:
+        backend = settings.pop("backend", None) or toy_backend()
+        chosen = {"batch_size": 8, "seed": 3, "split": None, **settings}
+        loader = Loader(catalogue, task or toy_task(), backend=backend, **chosen)
+        loaders.append(loader)
+        return loader
+
+    yield build
+    for loader in loaders:
+        loader.close()
+
+
+def take(loader: Loader, count: int) -> list[Step]:
+    return list(islice(loader, count))
+
+
+def ids(steps: list[Step]) -> list[tuple[int, tuple[str, ...]]]:
+    return [(step.step, step.batch.keys) for step in steps]
+
+
+def same(one: PretextBatch, other: PretextBatch, rows: slice | list[int] = slice(None)) -> bool:
+    tensors = [(one.inputs[name], other.inputs[name]) for name in one.inputs]
+    tensors += [(one.targets, other.targets), (one.valid, other.valid)]
+    return all(torch.equal(a[rows], b[rows]) for a, b in tensors) and one.inputs.keys() == other.inputs.keys()
+
+
+def test_steps_are_numbered_and_each_sample_comes_once_an_epoch(make: Any) -> None:
+    steps = take(make(batch_size=12), 6)
+    assert [step.step for step in steps] == list(range(6))
+    for epoch in (steps[:3], steps[3:]):
+        assert len({key for step in epoch for key in step.batch.keys}) == 36
+    assert steps[5].batch.positions.tolist() == list(range(60, 72))
+
+
+def test_any_step_can_be_taken_alone_and_is_the_same(make: Any) -> None:
+    steps, other = take(make(), 5), make()
+    for step in reversed(steps):
+        assert same(step.batch, other.batch(step.step))
+    assert other.step == 0 and other.failures.rows == 0 and other.stats.steps == 0
+
+
+def test_media_is_decoded_and_not_built(make: Any, toy_task: Toy) -> None:
+    media = make(toy_task(audio=True)).media(2)
+    assert isinstance(media, MediaBatch)
+    assert media.frames.dtype == torch.uint8 and media.frames.shape == (8, 2, 96, 96, 3)
+    assert media.audio.dtype == torch.float32 and media.audio.shape == (8, 1, 24_000)
+    assert (media.audio_rate, media.positions.tolist()) == (48_000, list(range(16, 24)))
+    assert all(sidecar.key == key for sidecar, key in zip(media.sidecars, media.keys, strict=True))
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 5])
+def test_prefetch_changes_nothing(make: Any, prefetch: int) -> None:
+    expected = take(make(), 6)
+    found = take(make(prefetch=prefetch), 6)
+    assert all(same(a.batch, b.batch) for a, b in zip(expected, found, strict=True))
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_ranks_together_give_the_batches_of_one(make: Any, toy_task: Toy, world: int) -> None:
+    whole = take(make(toy_task(group=2)), 5)
+    ranks = [take(make(toy_task(group=2), rank=rank, world_size=world), 5) for rank in range(world)]
+    for step, parts in zip(whole, zip(*ranks, strict=True), strict=True):
+        assert step.batch.keys == tuple(key for part in parts for key in part.batch.keys)
+        assert torch.equal(step.batch.targets, torch.cat([part.batch.targets for part in parts]))
+        for name, value in step.batch.inputs.items():
+            assert torch.equal(value, torch.cat([part.batch.inputs[name] for part in parts]))
+
+
+def test_resume_at_every_step(make: Any) -> None:
+    unbroken, loader = take(make(), 14), make()
+    for number in range(14):
+        state = json.loads(json.dumps(loader.state_dict()))
+        resumed = make(prefetch=number % 3)
+        resumed.load_state_dict(state)
+        assert ids(take(resumed, 14 - number)) == ids(unbroken[number:])
+        next(loader)
+
+
+def test_three_resumes_in_a_row_and_another_world_size(make: Any) -> None:
+    unbroken, found = take(make(), 12), []
+    state = make().state_dict()
+    for _ in range(4):
+        loader = make()
+        loader.load_state_dict(state)
+        found += take(loader, 3)
+        state = json.loads(json.dumps(loader.state_dict()))
+    assert all(same(a.batch, b.batch) for a, b in zip(unbroken, found, strict=True))
+    halves = [make(rank=rank, world_size=2) for rank in range(2)]
+    for half in halves:
+        half.load_state_dict(state)
+    keys = [half.batch(12).keys for half in halves]
+    assert sum(map(len, keys)) == 8 and keys[0] + keys[1] == make().batch(12).keys
+
+
+def test_the_state_is_what_was_handed_out_and_not_what_was_read_ahead(make: Any, toy_backend: Toy) -> None:
+    backend = toy_backend()
+    loader = make(backend=backend, prefetch=3)
+    take(loader, 2)
+    end = time.monotonic() + 10
+    while len(backend.decoded) < 5 * 8 and time.monotonic() < end:
+        time.sleep(0.01)
+    assert len(backend.decoded) == 5 * 8
+    assert loader.state_dict()["step"] == loader.step == 2
+
+
+def test_iterators_share_the_position_of_their_loader(make: Any) -> None:
+    loader = make()
+    for step in loader:
+        if step.step == 2:
+            break
+    assert next(iter(loader)).step == 3
+
+
+def test_loading_a_state_in_the_middle_moves_the_loader(make: Any) -> None:
+    loader, expected = make(), take(make(), 4)
+    state = loader.state_dict()
+    take(loader, 7)
+    loader.load_state_dict(state)
+    assert ids(take(loader, 4)) == ids(expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 4}, "seed: the state has 3, this loader 4"),
+        ({"batch_size": 16}, "batch_size: the state has 8, this loader 16"),
+        ({"split": "train", "holdout": 0.5}, "split: the state has None, this loader 'train'; holdout"),
+    ],
+)
+def test_states_of_other_settings_are_refused(make: Any, change: dict[str, Any], message: str) -> None:
+    state = make().state_dict()
+    loader = make(**change)
+    with pytest.raises(StateMismatch, match=message):
+        loader.load_state_dict(state)
+    assert loader.step == 0
+
+
+def test_states_of_another_task_backend_or_catalogue_are_refused(
+    make: Any, toy_task: Toy, toy_backend: Toy, damaged: Catalogue
+) -> None:
+    state = make().state_dict()
+    with pytest.raises(StateMismatch, match=r"task: .*'group': 1.* this loader .*'group': 2"):
+        make(toy_task(group=2)).load_state_dict(state)
+    with pytest.raises(
+        StateMismatch, match=r"backend_version: the state has 'toy 1\.0', this loader 'toy 1\.1'"
+    ):
+        make(backend=toy_backend(version="toy 1.1")).load_state_dict(state)
+    with pytest.raises(StateMismatch, match="backend: the state has 'toy', this loader 'packets'"):
+        make(backend="packets").load_state_dict(state)
+    with pytest.raises(StateMismatch, match="catalogue: the state has 'feed'"):
+        make().load_state_dict({**state, "catalogue": "feed"})
+    with pytest.raises(StateMismatch, match="state version 0"):
+        make().load_state_dict({**state, "version": 0})
+
+
+def test_states_stay_small_whatever_fails(make: Any, toy_task: Toy) -> None:
+    keys = tuple(f"tiny-{number:03}" for number in range(0, 36, 2))
+    loader = make(toy_task(impossible=keys), ceiling=FailureCeiling(share=1.0))
+    take(loader, 9)
+    state = loader.state_dict()
+    assert len(json.dumps(state)) < 64 * 1024
+    assert state["failures"]["rows"] == 72 and state["failures"]["failed"] == 36
+    assert {name.split("/")[1] for name in state["failures"]["names"]} == set(keys)
+
+
+@pytest.fixture
+def damaged(tiny_catalogue: Catalogue, tmp_path: Path) -> Catalogue:
+    """The tiny data set with one bit of the picture of `tiny-005` flipped."""
+    shutil.copytree(tiny_catalogue.folder, tmp_path / "damaged")
+    catalogue = Catalogue.open(tmp_path / "damaged")
+    member = catalogue.index(0).samples[5].members[1]
+    with catalogue.path(0).open("r+b") as file:
+        file.seek(member.offset + 100)
+        byte = file.read(1)[0]
+        file.seek(member.offset + 100)
+        file.write(bytes([byte ^ 1]))
+    return catalogue
+
+
+def _failing(make: Any, toy_task: Toy, toy_backend: Toy, damaged: Catalogue, stage: str) -> Loader:
+    if stage == "read":
+        return make(catalogue=damaged)
+    if stage == "decode":
+        return make(backend=toy_backend(broken={"tiny-005"}))
+    return make(toy_task(**{stage: ("tiny-005",)}))
+
+
+@pytest.mark.parametrize("stage", ["read", "impossible", "wrong", "decode"])
+def test_a_failed_sample_costs_its_own_row_and_no_other(
+    make: Any, toy_task: Toy, toy_backend: Toy, damaged: Catalogue, stage: str
+) -> None:
+    good, bad = take(make(), 5), take(_failing(make, toy_task, toy_backend, damaged, stage), 5)
+    [(where, row)] = [(s.step, s.batch.keys.index("tiny-005")) for s in good if "tiny-005" in s.batch.keys][
+        :1
+    ]
+    for one, other in zip(good, bad, strict=True):
+        rows = [i for i in range(8) if one.batch.keys[i] != "tiny-005"]
+        assert same(one.batch, other.batch, rows) and other.batch.keys == one.batch.keys
+        assert np.array_equal(one.batch.facts["first"][rows], other.batch.facts["first"][rows])
+    assert not bad[where].batch.valid[row] and not bad[where].batch.inputs["frame"][row].any()
+    [failure] = bad[where].failures
+    assert (failure.row, failure.position, failure.key) == (row, where * 8 + row, "tiny-005")
+    assert failure.shard == "tiny-0" and failure.stage == {"impossible": "plan", "wrong": "plan"}.get(
+        stage, stage
+    )
+    assert "tiny-005" in failure.reason
+
+
+def test_a_failed_row_without_a_sidecar_has_no_source(make: Any, damaged: Catalogue) -> None:
+    loader = make(catalogue=damaged)
+    step = next(s for s in loader if s.failures)
+    media, row = loader.media(step.step), step.failures[0].row
+    assert (media.sources[row], media.sidecars[row], media.plans[row]) == ("", None, None)
+    assert not media.frames[row].any() and not media.valid[row]
+
+
+def test_the_ceiling_stops_with_the_names(make: Any, toy_backend: Toy) -> None:
+    broken = {f"tiny-{number:03}" for number in range(12)}
+    loader = make(backend=toy_backend(broken=broken), ceiling=FailureCeiling(share=0.1, after=72))
+    with pytest.raises(
+        TooManyFailures, match=r"33\.3% of the samples failed.*tiny-0/tiny-0\d\d \(decode: .*broke"
+    ) as caught:
+        take(loader, 20)
+    assert loader.step == 8 and all(key in str(caught.value) for key in broken)
+
+
+def test_the_ceiling_goes_on_after_a_resume(make: Any, toy_backend: Toy) -> None:
+    broken = {f"tiny-{number:03}" for number in range(12)}
+    settings = {"backend": toy_backend(broken=broken), "ceiling": FailureCeiling(share=0.1, after=72)}
+    first = make(**settings)
+    take(first, 5)
+    second = make(**settings)
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    with pytest.raises(TooManyFailures):
+        take(second, 20)
+    assert second.step == 8
+
+
+def test_a_batch_of_nothing_but_failures_stops_with_its_names(make: Any, toy_backend: Toy) -> None:
+    every = {f"tiny-{number:03}" for number in range(36)}
+    with pytest.raises(TooManyFailures, match="8 samples in a row failed, the ceiling is 8"):
+        take(make(backend=toy_backend(broken=every), ceiling=FailureCeiling(run=8)), 1)
+
+
+def test_a_task_that_can_plan_on_nothing_says_why(make: Any, toy_task: Toy) -> None:
+    every = tuple(f"tiny-{number:03}" for number in range(36))
+    with pytest.raises(
+        TooManyFailures, match=r"task toy can plan on none of the first samples: .*does not like it"
+    ):
+        next(make(toy_task(impossible=every)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "group", "message"),
+    [
+        ({"batch_size": 10, "world_size": 4, "rank": 0}, 1, "batch size 10: .* multiple of the 4 ranks"),
+        ({"batch_size": 24}, 16, "batch size 24 is 24 a rank: .* groups of 16.*take 32"),
+        ({"batch_size": 32, "world_size": 4}, 16, "batch size 32 is 8 a rank: .* groups of 16.*take 64"),
+        ({"batch_size": 0}, 1, "batch size 0"),
+        ({"rank": 2, "world_size": 2}, 1, r"rank 2: must be in \[0, 2\)"),
+        ({"prefetch": -1}, 1, "prefetch -1"),
+        ({"backend": "auto", "world_size": 2}, 1, "backend 'auto' with 2 ranks"),
+        ({"split": "dev"}, 1, "split 'dev': choose one of train, val"),
+    ],
+)
+def test_wrong_settings_are_refused_with_their_numbers(
+    make: Any, toy_task: Toy, settings: dict[str, Any], group: int, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(toy_task(group=group), **settings)
+
+
+def test_an_unknown_backend_is_refused(make: Any) -> None:
+    with pytest.raises(ValueError, match="backend 'opencv': there are packets"):
+        next(make(backend="opencv"))
+
+
+def test_other_errors_reach_the_consumer_and_the_step_can_be_tried_again(make: Any, toy_backend: Toy) -> None:
+    backend = toy_backend(error=OSError("input/output error"))
+    loader = make(backend=backend)
+    with pytest.raises(OSError, match="input/output error"):
+        next(loader)
+    backend.error = None
+    assert ids(take(loader, 3)) == ids(take(make(), 3))
+
+
+def _threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(("unreel-", "decode-"))]
+
+
+@pytest.mark.parametrize("how", ["close", "with", "del"])
+def test_no_thread_is_left_behind(tiny_catalogue: Catalogue, toy_task: Toy, how: str) -> None:
+    gc.collect()
+    before = _threads()
+    loader = Loader(tiny_catalogue, toy_task(), batch_size=8, seed=1, split=None, backend="packets")
+    if how == "with":
+        with loader:
+            take(loader, 2)
+    else:
+        take(loader, 2)
+        assert len(_threads()) > len(before)
+    if how == "close":
+        loader.close()
+    del loader
+    gc.collect()
+    end = time.monotonic() + 10
+    while len(_threads()) > len(before) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert _threads() == before
+
+
+def test_a_backend_that_was_given_is_not_closed(make: Any, toy_backend: Toy) -> None:
+    backend = toy_backend()
+    loader = make(backend=backend)
+    next(loader)
+    loader.close()
+    assert not backend.closed
+
+
+def test_time_is_counted_by_stage(make: Any, toy_backend: Toy) -> None:
+    loader = make(backend=toy_backend(seconds=0.03))
+    steps = take(loader, 4)
+    assert all(step.seconds["decode"] >= 0.03 for step in steps)
+    assert loader.stats.seconds["decode"] == pytest.approx(sum(step.seconds["decode"] for step in steps))
+    assert (loader.stats.steps, loader.stats.clips, loader.stats.bottleneck) == (4, 32, "decode")
+
+
+def test_decoding_goes_on_while_the_consumer_works(make: Any, toy_backend: Toy) -> None:
+    loader = make(backend=toy_backend(seconds=0.02), prefetch=2)
+    next(loader)
+    time.sleep(0.3)
+    assert next(loader).seconds["wait"] < 0.02
+
+
+def test_auto_is_resolved_once_and_taken_over_on_resume(
+    tiny_catalogue: Catalogue, toy_task: Toy, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {"batch_size": 8, "seed": 3, "split": None}
+    with caplog.at_level("INFO"), Loader(tiny_catalogue, toy_task(), **settings) as loader:
+        take(loader, 1)
+        state = json.loads(json.dumps(loader.state_dict()))
+    assert caplog.text.count("decode backend") == 1 and state["backend"] in caplog.text
+    recorded = "decord" if state["backend"] == "packets" else "packets"
+    with Loader(tiny_catalogue, toy_task(), backend=recorded, **settings) as loader:
+        state = loader.state_dict()
+    with Loader(tiny_catalogue, toy_task(), **settings) as loader:
+        loader.load_state_dict(state)
+        assert loader.backend.name == recorded
+
+
+def test_the_whole_way_with_real_media(tiny_catalogue: Catalogue, toy_task: Toy) -> None:
+    task = toy_task(audio=True, group=4)
+    with Loader(tiny_catalogue, task, batch_size=8, seed=3, split=None, backend="packets") as loader:
+        steps = take(loader, 4)
+        assert all(step.batch.valid.all() for step in steps)
+        media = loader.media(0)
+    heard = []
+    for row in range(8):
+        sidecar, plan = media.sidecars[row], media.plans[row]
+        lefts = sidecar.track("x")[plan.frames].astype(int)
+        for frame, left in zip(media.frames[row].float(), lefts.tolist(), strict=True):
+            _check_square(frame, left)
+        where = plan.sound.start + np.arange(24_000)
+        start, stop = sidecar.facts.silence[0]
+        silent = torch.from_numpy((where >= start) & (where < stop))
+        heard.append(float(media.audio[row, 0, ~silent].abs().max()))
+        assert not media.audio[row, 0, silent].any()
+    assert heard == pytest.approx([0.4] * 8, abs=0.01)
+
+
+def _check_square(frame: torch.Tensor, left: int) -> None:
+    """The bright square stands where the label says, in a window that begins at 8, 8."""
+    inside = slice(max(0, left - 8 + 3), max(0, left - 8 + 29))
+    square = frame[40 - 8 + 3 : 72 - 8 - 3, inside]
+    if square.shape[1] > 4 and left < 70:
+        assert square.mean() > 170
+        below = frame[72 - 8 + 6 :, inside]
+        assert square.mean() > below.mean() + 30
+
+
+def test_damage_costs_one_row_of_the_real_way(
+    tiny_catalogue: Catalogue, damaged: Catalogue, toy_task: Toy
+) -> None:
+    settings = {"batch_size": 12, "seed": 3, "split": None, "backend": "packets"}
+    with Loader(tiny_catalogue, toy_task(), **settings) as loader:
+        good = [step.batch for step in take(loader, 3)]
+    with Loader(damaged, toy_task(), **settings) as loader:
+        bad = [step.batch for step in take(loader, 3)]
+    for one, other in zip(good, bad, strict=True):
+        rows = [i for i, key in enumerate(one.keys) if key != "tiny-005"]
+        assert same(one, other, rows)
+    assert sum(int((~batch.valid).sum()) for batch in bad) == 1
+
+
+def test_replacing_the_task_settings_changes_the_stream_identity(make: Any, toy_task: Toy) -> None:
+    task = toy_task()
+    assert make(task).state_dict()["task"] != make(replace(task, group=2)).state_dict()["task"]
