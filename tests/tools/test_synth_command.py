@@ -28,10 +28,22 @@ def test_writes_a_world_and_says_so(tmp_path: Path) -> None:
 
 
 def test_switches_reach_the_world(tmp_path: Path) -> None:
-    switches = ["--without-objects", "--camera", "--logo", "--audio-offset", "-0.2"]
+    switches = [
+        "--clips",
+        "11",
+        "--split",
+        "val",
+        "--without-objects",
+        "--camera",
+        "--logo",
+        "--audio-offset",
+        "-0.2",
+    ]
     assert CliRunner().invoke(APP, [str(tmp_path / "world"), *SMALL, *switches]).exit_code == 0
     world = json.loads((tmp_path / "world" / "world.json").read_text())
     assert world["objects"] is False
+    videos = sorted(path.name for path in (tmp_path / "world" / "videos").iterdir())
+    assert videos == ["clip-00004.mp4", "clip-00009.mp4"]
     assert {name for name, value in world["nuisances"].items() if value} == {"camera", "logo", "audio_offset"}
 
 
@@ -41,6 +53,7 @@ def test_switches_reach_the_world(tmp_path: Path) -> None:
         (["--size", "128"], "WIDTHxHEIGHT"),
         (["--workers", "-1"], "--workers -1"),
         (["--clips", "0"], "clips is 0"),
+        (["--split", "test"], "train, val"),
     ],
 )
 def test_mistakes_are_value_errors(tmp_path: Path, arguments: list[str], message: str) -> None:

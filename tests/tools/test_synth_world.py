@@ -10,7 +10,7 @@ from unreel.tools.synth.laws import LAWS
 from unreel.tools.synth.look import BACKGROUNDS, SHAPES, TEXTURES
 from unreel.tools.synth.render import render
 from unreel.tools.synth.sound import FLUTTER, VOICES
-from unreel.tools.synth.world import MATERIALS, World, clip_of, labels, tracks
+from unreel.tools.synth.world import MATERIALS, SPLITS, World, clip_of, indices, labels, tracks
 
 WORLD = World(seed=0, clips=600, frames=20, rate=10, width=48, height=48)
 FACTORS = {"law": LAWS, "shape": SHAPES, "sound_class": MATERIALS, "background": BACKGROUNDS}
@@ -46,6 +46,12 @@ def test_factors_are_independent(rows: list[dict], one: str, other: str) -> None
 def test_a_fifth_is_held_out_and_holds_every_law(rows: list[dict]) -> None:
     held_out = [row for row in rows if row["split"] == "val"]
     assert len(held_out) == 120 and {row["law"] for row in held_out} == set(LAWS)
+
+
+def test_a_split_is_a_part_of_the_same_world() -> None:
+    parts = {split: indices(msgspec.structs.replace(WORLD, split=split)) for split in SPLITS}
+    assert parts["all"] == list(range(600)) == sorted(parts["train"] + parts["val"])
+    assert {labels(WORLD, clip_of(WORLD, index))["split"] for index in parts["val"]} == {"val"}
 
 
 def test_a_clip_does_not_depend_on_the_size_of_the_world() -> None:
@@ -98,6 +104,8 @@ def colourful(picture: np.ndarray) -> np.ndarray:
         ({"width": 49}, "use 50"),
         ({"width": 48, "height": 64}, "swap"),
         ({"height": 16}, "height is 16"),
+        ({"clips": 4, "split": "val"}, "empty"),
+        ({"nuisances": {"audio_offset": float("nan")}}, "audio_offset"),
     ],
 )
 def test_impossible_worlds_are_refused_by_name(change: dict, message: str) -> None:

@@ -21,10 +21,13 @@ def synth(
     out: Annotated[
         Path, typer.Argument(help="Folder for the world; an unfinished world of the same kind is completed.")
     ],
-    clips: Annotated[int, typer.Option(help="Number of clips.")] = 600,
+    clips: Annotated[int, typer.Option(help="Number of clips in the whole world.")] = 600,
     seconds: Annotated[float, typer.Option(help="Length of a clip.")] = 4.0,
     size: Annotated[str, typer.Option(help="Width x height in pixels, both even.")] = "128x128",
     rate: Annotated[int, typer.Option(help="Frames a second.")] = 25,
+    split: Annotated[
+        str, typer.Option(help="Write only the clips of this split: train, val (every fifth) or all.")
+    ] = "all",
     seed: Annotated[int, typer.Option(help="Same seed, same bytes, on any number of workers.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes; 0 for one a core.")] = 0,
     without_objects: Annotated[
@@ -64,14 +67,17 @@ def synth(
     Writes `OUT/videos/*.mp4` (H.264 and AAC), `OUT/labels.csv` and `OUT/world.json`. Columns named `x[]` hold one
     value a frame: `x[]` (0 left, 1 right), `y[]` (height: 0 bottom, 1 top), `size[]`, `phase[]`, `event[]`.
 
-    Example, a world and its control without objects:
+    Example, a world and, for its held-out clips, the control without objects:
 
         unreel synth world --clips 600
-        unreel synth world-empty --clips 600 --without-objects
+        unreel synth world-empty --clips 600 --without-objects --split val
         unreel build world/labels.csv world-shards
     """
     from unreel.tools.synth.nuisances import Nuisances
+    from unreel.tools.synth.world import SPLITS, World
 
+    if split not in SPLITS:
+        raise ValueError(f"--split {split!r}: allowed are {', '.join(SPLITS)}")
     nuisances = Nuisances(
         camera=camera,
         moving_background=moving_background,
@@ -82,8 +88,6 @@ def synth(
         brightness_drift=brightness_drift,
     )
     width, height = _parse_size(size)
-    from unreel.tools.synth.world import World
-
     world = World(
         seed=seed,
         clips=clips,
@@ -92,6 +96,7 @@ def synth(
         width=width,
         height=height,
         objects=not without_objects,
+        split=split,
         nuisances=nuisances,
     )
     write_result(_write(out, world, workers or os.cpu_count() or 1), json)
@@ -99,19 +104,20 @@ def synth(
 
 def _write(out: Path, world: "World", workers: int) -> dict[str, object]:
     """Write what is missing of a world and summarise."""
+    from unreel.tools.synth.world import indices
     from unreel.tools.synth.write import claim, write_labels, write_videos
 
     if workers < 1:
         raise ValueError(f"--workers {workers}: allowed are 0 (one a core) and more")
     claim(out, world)
-    new = 0
-    with progress(world.clips, "synth") as bar:
+    new, total = 0, len(indices(world))
+    with progress(total, "synth") as bar:
         for written in write_videos(out, world, workers=workers):
             new += written.new
             bar.advance()
     labels = write_labels(out, world)
-    console.print(f"{world.clips} clips in {out} ({new} new); labels in {labels}")
-    return {"clips": world.clips, "new": new, "labels": str(labels), "seed": world.seed}
+    console.print(f"{total} clips in {out} ({new} new); labels in {labels}")
+    return {"clips": total, "new": new, "labels": str(labels), "seed": world.seed}
 
 
 def _parse_size(text: str) -> tuple[int, int]:

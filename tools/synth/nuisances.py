@@ -21,6 +21,7 @@ Frames = NDArray[np.float32]
 _PICTURE_NOISE: Final = 6.0
 """Standard deviation, in 8-bit levels."""
 _SOUND_NOISE: Final = 0.02
+_LONGEST_OFFSET: Final = 60
 
 
 class Nuisances(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +41,12 @@ class Nuisances(msgspec.Struct, frozen=True, kw_only=True):
     """A station logo in a corner."""
     brightness_drift: bool = False
     """The exposure drifts over the clip, up or down."""
+
+    def __post_init__(self) -> None:
+        if not abs(self.audio_offset) <= _LONGEST_OFFSET:
+            raise ValueError(
+                f"audio_offset {self.audio_offset}: allowed are -{_LONGEST_OFFSET} to {_LONGEST_OFFSET} s"
+            )
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,24 @@ from unreel.tools.synth.look import BACKGROUNDS, SHAPES
 from unreel.tools.synth.nuisances import Nuisances, View, camera
 from unreel.tools.synth.sound import VOICES, pitch_of
 
-__all__ = ["MATERIALS", "VERSION", "Clip", "Material", "World", "clip_of", "labels", "seen", "tracks"]
+__all__ = [
+    "MATERIALS",
+    "SPLITS",
+    "VERSION",
+    "Clip",
+    "Material",
+    "World",
+    "clip_of",
+    "indices",
+    "labels",
+    "seen",
+    "tracks",
+]
 
 VERSION: Final = 1
 """Raised whenever a world of the same seed would come out differently."""
+
+SPLITS: Final = ("all", "train", "val")
 
 _HELD_OUT: Final = 5
 """Every fifth clip is in the split `val`."""
@@ -30,6 +44,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: int
     clips: int
+    """Clips of the whole world, written or not."""
     frames: int
     """Frames in a clip."""
     rate: int
@@ -39,6 +54,8 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     audio_rate: int = 48_000
     objects: bool = True
     """False for the twin: the same clips and sound, with the objects left out of the picture."""
+    split: str = "all"
+    """Which of the clips are written: one of `SPLITS`."""
     nuisances: Nuisances = Nuisances()
     version: int = VERSION
 
@@ -52,6 +69,8 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
                 raise ValueError(
                     f"{name} {pixels}: H.264 with 4:2:0 colour takes even sizes; use {pixels + 1}"
                 )
+        if not indices(self):
+            raise ValueError(f"split 'val' of {self.clips} clips is empty: {_HELD_OUT} clips give the first")
         if self.width < self.height:
             raise ValueError(
                 f"size {self.width}x{self.height}: the world is never taller than wide; swap the two"
@@ -96,6 +115,11 @@ class Clip:
         return MATERIALS[self.sound_class].texture
 
 
+def indices(world: World) -> list[int]:
+    """The clips that are written, ascending."""
+    return [index for index in range(world.clips) if world.split in ("all", _split(index))]
+
+
 def clip_of(world: World, index: int) -> Clip:
     """Clip `index` of the world: laws, shapes, sound classes and backgrounds are balanced and independent."""
     dice = Dice(world.seed, index)
@@ -123,7 +147,7 @@ def seen(world: World, clip: Clip) -> View:
 def labels(world: World, clip: Clip) -> dict[str, str | int | float]:
     """One value a clip."""
     return {
-        "split": "val" if clip.dice.clip % _HELD_OUT == _HELD_OUT - 1 else "train",
+        "split": _split(clip.dice.clip),
         "law": clip.law,
         "arrow": ARROW[clip.law],
         "shape": clip.shape,
@@ -153,6 +177,10 @@ def tracks(world: World, clip: Clip) -> dict[str, np.ndarray]:
         "phase": motion.phase,
         "event": event,
     }
+
+
+def _split(index: int) -> str:
+    return "val" if index % _HELD_OUT == _HELD_OUT - 1 else "train"
 
 
 def _check(name: str, value: int, low: int, high: int) -> None:

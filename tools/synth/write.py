@@ -29,13 +29,13 @@ from unreel.shards.errors import UnreelError
 from unreel.tools.synth.nuisances import audible
 from unreel.tools.synth.render import render
 from unreel.tools.synth.sound import FLUTTER, VOICES, soundtrack
-from unreel.tools.synth.world import Clip, World, clip_of, labels, tracks
+from unreel.tools.synth.world import Clip, World, clip_of, indices, labels, tracks
 
 __all__ = ["Written", "claim", "clip_path", "sound_of", "write_clip", "write_labels", "write_videos"]
 
 _WORLD: Final = "world.json"
 _LABELS: Final = "labels.csv"
-_X264: Final = {"preset": "superfast", "qp": "16", "bf": "0", "keyint": "250", "threads": "1"}
+_X264: Final = {"preset": "superfast", "qp": "18", "bf": "0", "keyint": "250", "threads": "1"}
 """A constant quantiser, because x264's rate control touches up almost every frame of a still picture: in the twin, 3 of
 800 frames differ from the one before (by up to 5 levels) instead of 785. One key frame in ten seconds: no pulse either."""
 _SMPTE170M: Final = 6
@@ -94,12 +94,12 @@ def write_videos(folder: Path, world: World, *, workers: int) -> Iterator[Writte
     """Write the clips that are missing, in order; yields as they are done."""
     work = partial(write_clip, folder, world)
     if workers == 1:
-        yield from map(work, range(world.clips))
+        yield from map(work, indices(world))
         return
     # Forking a process that has threads can deadlock; a fresh interpreter costs half a second.
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
-        yield from pool.map(work, range(world.clips), chunksize=max(1, min(8, world.clips // (4 * workers))))
+        yield from pool.map(work, indices(world), chunksize=max(1, min(8, world.clips // (4 * workers))))
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -119,7 +119,7 @@ def write_labels(folder: Path, world: World) -> Path:
     """Write `labels.csv`: one row a clip, a column a label, and a column `NAME[]` a track."""
     path = folder / _LABELS
     with _whole(path) as partly, partly.open("w", newline="") as file:
-        rows = (_row(world, index) for index in range(world.clips))
+        rows = (_row(world, index) for index in indices(world))
         first = next(rows)
         table = csv.DictWriter(file, list(first), lineterminator="\n")
         table.writeheader()
