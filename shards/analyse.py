@@ -1,6 +1,5 @@
 """Facts about a clip, measured from the one decode of the build: motion, brightness, loudness, silence, content box."""
 
-from collections.abc import Iterable
 from fractions import Fraction
 from typing import Final
 
@@ -29,6 +28,11 @@ _BAR_MEAN: Final = 6.0
 _BAR_MAX: Final = 28.0
 # Less than half a side left is a dark film and no letterbox.
 _SMALLEST_SHARE: Final = 0.4
+# Where a bar ends, this share of the line is picture, within so many lines.
+_BORDER_SHARE: Final = 0.4
+_BORDER_LINES: Final = 3
+# Bars come in pairs: beside a bar that is sure, one of this share of its size is sure as well.
+_PAIR_SHARE: Final = 0.75
 
 
 def motion_curve(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -63,35 +67,41 @@ def silence_spans(sound: NDArray[np.int16], *, level: float, shortest: int) -> t
 
 def fills_frame(picture: NDArray) -> bool:
     """True where a grey picture `[h, w]` reaches all four borders: it has no bars."""
-    return all(_lit(picture, axis)[[0, -1]].all() for axis in (0, 1))
+    return all(_lit_lines(picture, axis)[[0, -1]].all() for axis in (0, 1))
 
 
-def picture_box(pictures: Iterable[NDArray]) -> Box | None:
-    """(left, top, right, bottom) of the part that is not black bars in any of some grey pictures `[h, w]`.
+def picture_box(brightest: NDArray) -> Box | None:
+    """(left, top, right, bottom) of what is no black bar, right and bottom exclusive; None where there are no bars.
 
-    Right and bottom are exclusive. None where there are no bars, or nothing that could be a picture between them.
+    Args:
+        brightest: `[h, w]`, full range, the brightest value of each pixel in several pictures of one source. A bar stays
+            black in all of them, and the picture begins along a straight line: a bright thing on a dark ground has no bars.
     """
-    rows: NDArray[np.bool_] | bool = False
-    columns: NDArray[np.bool_] | bool = False
-    shape = (0, 0)
-    for picture in pictures:
-        rows, columns, shape = rows | _lit(picture, 1), columns | _lit(picture, 0), picture.shape
-    lit = [np.flatnonzero(lines) for lines in (columns, rows)]
-    if not len(lit[0]) or not len(lit[1]):
-        return None
-    (left, top), (right, bottom) = (int(line[0]) for line in lit), (int(line[-1]) + 1 for line in lit)
-    height, width = shape
-    large = right - left >= _SMALLEST_SHARE * width and bottom - top >= _SMALLEST_SHARE * height
-    return (
-        (left, top, right, bottom) if large and (left, top, right, bottom) != (0, 0, width, height) else None
-    )
-
-
-def _lit(picture: NDArray, axis: int) -> NDArray[np.bool_]:
-    return (picture.mean(axis=axis) > _BAR_MEAN) | (picture.max(axis=axis) > _BAR_MAX)
+    top, bottom = _inner_span(brightest)
+    left, right = _inner_span(brightest[top:bottom].T)
+    height, width = brightest.shape
+    return None if (left, top, right, bottom) == (0, 0, width, height) else (left, top, right, bottom)
 
 
 def content_box(luma: NDArray[np.uint8]) -> Box | None:
     """The `picture_box` of a whole clip `[T, h, w]`, luma of limited range, in stored pixels; None: no bars are left."""
     brightest = luma.max(axis=0).astype(np.float32)
-    return picture_box([(brightest - 16) * (255 / 219)])
+    return picture_box((brightest - 16) * (255 / 219))
+
+
+def _inner_span(picture: NDArray) -> tuple[int, int]:
+    """(first, stop) of the rows that are no bars."""
+    lit = np.flatnonzero(_lit_lines(picture, 1))
+    rows = len(picture)
+    if not len(lit) or lit[-1] + 1 - lit[0] < _SMALLEST_SHARE * rows:
+        return 0, rows
+    first, stop = int(lit[0]), int(lit[-1]) + 1
+    border = (picture[first : first + _BORDER_LINES], picture[stop - _BORDER_LINES : stop])
+    straight = [bool((lines.max(axis=0) > _BAR_MAX).mean() >= _BORDER_SHARE) for lines in border]
+    if any(straight) and min(first, rows - stop) >= _PAIR_SHARE * max(first, rows - stop):
+        return first, stop
+    return first if straight[0] else 0, stop if straight[1] else rows
+
+
+def _lit_lines(picture: NDArray, axis: int) -> NDArray[np.bool_]:
+    return (picture.mean(axis=axis) > _BAR_MEAN) | (picture.max(axis=axis) > _BAR_MAX)

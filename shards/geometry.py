@@ -29,8 +29,12 @@ def letterbox(
     """The part without bars that stay black all through the source; one picture that fills its frame settles it."""
     if fills_frame(_grey(first)):
         return None
-    shared = picture_box(_grey(frame) for frame in _spread_pictures(container, stream, first, seconds))
-    return None if shared is None else _even(shared, *_turned_size(first))
+    brightest = _grey(first)
+    for frame in _spread_pictures(container, stream, first, seconds):
+        if (frame.width, frame.height) == (first.width, first.height):
+            brightest = np.maximum(brightest, _grey(frame))
+    box = picture_box(brightest)
+    return None if box is None else _even(box, *_turned_size(first))
 
 
 def _spread_pictures(

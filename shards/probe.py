@@ -36,6 +36,8 @@ _MISSING_SHARE: Final = 0.05
 _MISSING_SECONDS: Final = 1.0
 # Containers whose header states the length; of the others FFmpeg guesses it from what is there.
 _STATES_LENGTH: Final = frozenset({"avi", "flv", "matroska", "mov"})
+# MPEG streams time their PES packets, and of two frames in one packet FFmpeg guesses the second.
+_TIMES_NOT_EACH_FRAME: Final = frozenset({"mpeg", "mpegts"})
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,8 +61,8 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """Of the stored picture."""
     step: int
     """Every `step`-th source frame is stored; the source's rate is constant where this is above 1."""
-    regular: bool
-    """The source's frames lie on the grid of one rate without a gap."""
+    counted: bool
+    """The frames' places are counted, because the container does not time each of them."""
     seconds: float
     original: Original
 
@@ -131,7 +133,7 @@ def _measure(container: InputContainer, demuxer: str, digest: str, profile: Prof
         height=height,
         rate=timing.rate.as_integer_ratio(),
         step=timing.step,
-        regular=timing.regular,
+        counted=demuxer in _TIMES_NOT_EACH_FRAME and timing.regular,
         seconds=timing.seconds,
         original=_original(demuxer, stream, audio, contents.first),
     )

@@ -24,7 +24,7 @@ __all__ = ["Decode", "RawClip", "decode_command"]
 _GREY_DIVISOR: Final = 4
 # Times are printed as integers of this unit; FFmpeg prints seconds with six digits only.
 _MICROSECONDS: Final = 1_000_000
-# Decoded times of a regular source may end this many frames from where the count ends.
+# Decoded times may end this many frames from where the count ends.
 _MOST_DRIFT: Final = 1.5
 _FRAME_LINE: Final = re.compile(r"frame:(\d+)\s+pts:(-?\d+)")
 _MARK: Final = "unreel"
@@ -107,9 +107,8 @@ def _picture(stream: Any, probe: Probe, profile: Profile, frames_pipe: int) -> t
 
 
 def _new_times(probe: Probe) -> str:
-    """Frames of a regular source are counted: MPEG program streams do not time each frame, and FFmpeg guesses wrong."""
     rate = probe.frame_rate * probe.step
-    return f"N*{rate.denominator}/{rate.numerator}/TB" if probe.regular else "PTS-STARTPTS"
+    return f"N*{rate.denominator}/{rate.numerator}/TB" if probe.counted else "PTS-STARTPTS"
 
 
 def _cuts(stream: Any, profile: Profile, pipe: int) -> Any:
@@ -203,10 +202,10 @@ class Decode:
         changes = (int(number) for number, _ in _FRAME_LINE.findall(rest["cuts"].decode()))
         # scdet holds a change against the change before, and frame 1 has none before it.
         cuts = tuple(number for number in changes if number > 1)
-        return (self._counted(times) if self._probe.regular else times), cuts
+        return (self._counted(times) if self._probe.counted else times), cuts
 
     def _counted(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The times of a regular source by count, once it is sure that no frame is missing among them."""
+        """Times by count, once it is sure that no frame is missing among them."""
         period = float(1 / (self._probe.frame_rate * self._probe.step))
         if len(times) and abs(times[-1] - times[0] - (len(times) - 1) * period) > _MOST_DRIFT * period:
             raise MediaRefused(
