@@ -1,5 +1,6 @@
 """A plan: which frames, which window and which sound of one sample are decoded. Integers only, made without a pixel."""
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -97,10 +98,10 @@ def decode_runs(frames: NDArray[np.int32], packets: Packets) -> list[tuple[int, 
 
     Frames of one GOP, and of neighbouring GOPs that the run reaches anyway, share a run.
     """
-    keys = packets.key_frames
+    keys = packets.key_frames.tolist()
     runs: list[tuple[int, int]] = []
-    for frame in np.unique(frames).tolist():
-        start = int(keys[np.searchsorted(keys, frame, side="right") - 1])
+    for frame in sorted(set(frames.tolist())):
+        start = keys[bisect_right(keys, frame) - 1]
         if runs and start <= runs[-1][1]:
             runs[-1] = (runs[-1][0], frame + 1)
         else:

@@ -29,12 +29,18 @@ BACKENDS: Final[Mapping[str, str]] = {
 }
 """Backend → module and class. A module is imported, and its library with it, when the backend is asked for."""
 
-_REMEDIES: Final[Mapping[str, str]] = {
-    "packets": "reinstall PyAV: pip install av",
+_INSTALL: Final[Mapping[str, str]] = {
+    "packets": "pip install av",
     "decord": "pip install 'unreel[decord]'",
-    "torchcodec": "pip install 'unreel[torchcodec]', and FFmpeg 4 to 8 of the system: apt-get install ffmpeg",
+    "torchcodec": "pip install 'unreel[torchcodec]'",
     "dali": "pip install 'unreel[dali]'",
 }
+"""What brings a library that is not installed."""
+
+_REPAIR: Final[Mapping[str, str]] = {
+    "torchcodec": "it needs the FFmpeg libraries (4 to 8) of the system: apt-get install ffmpeg",
+}
+"""What a library that is installed still needs, where reinstalling it does not help."""
 
 
 def make_backend(name: str, *, threads: int, device: str = "cpu") -> DecodeBackend:
@@ -94,8 +100,10 @@ def _load(name: str) -> type:
 def _missing(name: str) -> str | None:
     try:
         _load(name)
-    # torchcodec raises RuntimeError, the dynamic linker OSError.
+    except ModuleNotFoundError as error:
+        return f"{error}; {_INSTALL[name]}"
+    # torchcodec raises RuntimeError where it finds no FFmpeg, the dynamic linker OSError.
     except (ImportError, OSError, RuntimeError) as error:
         cause = re.split(r"\. |\n", str(error).strip())[0]
-        return f"{cause}; {_REMEDIES[name]}"
+        return f"{cause}; {_REPAIR.get(name, _INSTALL[name])}"
     return None
