@@ -7,7 +7,7 @@ after any resume, and whatever the rows around it did.
 
 import hashlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,26 +15,37 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = ["Draws", "philox4x32", "stream_key"]
 
 _ROUNDS: Final = 10
-_MULTIPLIERS: Final = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+_MULTIPLIERS: Final = (0xD2511F53, 0xCD9E8D57)
 _WEYL: Final = (0x9E3779B9, 0xBB67AE85)
-_LOW: Final = np.uint64(0xFFFFFFFF)
-_WORD: Final = np.uint64(32)
+_LOW: Final = 0xFFFFFFFF
+_WORD: Final = 32
+
+_FEW: Final = 16
+"""Blocks up to which plain integers are quicker: 6 µs a block against 120 µs a call, and each clip is planned alone."""
 
 
 def philox4x32(counter: NDArray[np.uint64], key: tuple[int, int]) -> NDArray[np.uint32]:
     """Philox4x32-10: `counter` u64 `[4, N]` holding 32-bit words, `key` two 32-bit words → u32 `[4, N]`."""
-    c0, c1, c2, c3 = counter
+    if counter.shape[1] > _FEW:
+        c0, c1, c2, c3 = counter
+        return np.stack(_rounds(c0, c1, c2, c3, key)).astype(np.uint32)
+    blocks = [_rounds(c0, c1, c2, c3, key) for c0, c1, c2, c3 in counter.T.tolist()]
+    return np.array(blocks, np.uint32).reshape(-1, 4).T
+
+
+def _rounds(c0: Any, c1: Any, c2: Any, c3: Any, key: tuple[int, int]) -> tuple[Any, Any, Any, Any]:
+    """The same arithmetic on plain integers and on columns of u64."""
     k0, k1 = key
     for _ in range(_ROUNDS):
         product0, product1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         c0, c1, c2, c3 = (
-            (product1 >> _WORD) ^ c1 ^ np.uint64(k0),
+            (product1 >> _WORD) ^ c1 ^ k0,
             product1 & _LOW,
-            (product0 >> _WORD) ^ c3 ^ np.uint64(k1),
+            (product0 >> _WORD) ^ c3 ^ k1,
             product0 & _LOW,
         )
-        k0, k1 = (k0 + _WEYL[0]) & 0xFFFFFFFF, (k1 + _WEYL[1]) & 0xFFFFFFFF
-    return np.stack([c0, c1, c2, c3]).astype(np.uint32)
+        k0, k1 = (k0 + _WEYL[0]) & _LOW, (k1 + _WEYL[1]) & _LOW
+    return c0, c1, c2, c3
 
 
 def stream_key(*names: object) -> tuple[int, int]:
@@ -66,10 +77,11 @@ class Draws:
     def words(self, purpose: str, count: int) -> NDArray[np.uint32]:
         """u32 `[B, count]`, uniform over all 32-bit words."""
         blocks = -(-count // 4)
-        position = np.repeat(self.positions.astype(np.uint64), blocks)
-        block = np.tile(np.arange(blocks, dtype=np.uint64), len(self.positions))
-        counter = np.stack([block, np.zeros_like(block), position & _LOW, position >> _WORD])
-        words = philox4x32(counter, stream_key(self.seed, self.task, purpose))
+        counter = np.zeros((4, len(self.positions), blocks), np.uint64)
+        counter[0] = np.arange(blocks)
+        counter[2] = (self.positions & _LOW)[:, None]
+        counter[3] = (self.positions >> _WORD)[:, None]
+        words = philox4x32(counter.reshape(4, -1), stream_key(self.seed, self.task, purpose))
         return words.T.reshape(len(self.positions), 4 * blocks)[:, :count]
 
     def uniform(self, purpose: str, *shape: int, low: float = 0.0, high: float = 1.0) -> NDArray[np.float32]:
@@ -89,7 +101,7 @@ class Draws:
             raise ValueError(f"integers for {purpose!r}: empty range [{low[empty][0]}, {high[empty][0]})")
         words = self.words(purpose, int(np.prod(shape, dtype=int))).reshape(-1, *shape).astype(np.uint64)
         # Multiply-shift: the bias is below range / 2**32.
-        return low + ((words * (high - low).astype(np.uint64)) >> _WORD).astype(np.int64)
+        return low + ((words * (high - low).astype(np.uint64)) >> np.uint64(_WORD)).astype(np.int64)
 
     def permutations(self, purpose: str, size: int) -> NDArray[np.int64]:
         """i64 `[B, size]`, each row a random permutation of 0 … size - 1."""

@@ -23,9 +23,13 @@ ONES = 0xFFFFFFFF
         ),
     ],
 )
-def test_known_answers(counter: tuple[int, ...], key: tuple[int, int], expected: tuple[int, ...]) -> None:
-    counters = np.array([counter] * 3, np.uint64).T
-    assert philox4x32(counters, key).T.tolist() == [list(expected)] * 3
+@pytest.mark.parametrize("blocks", [0, 1, 16, 17, 100])
+def test_known_answers(
+    counter: tuple[int, ...], key: tuple[int, int], expected: tuple[int, ...], blocks: int
+) -> None:
+    counters = np.tile(np.array(counter, np.uint64)[:, None], blocks)
+    words = philox4x32(counters, key)
+    assert words.shape == (4, blocks) and words.T.tolist() == [list(expected)] * blocks
 
 
 def test_streams_are_the_same_in_every_release() -> None:
