@@ -1,8 +1,10 @@
 """Samples without media: the store never looks into a payload."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 
@@ -74,3 +76,26 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def catalogue(folder: Path) -> Catalogue:
     return compile_catalogue(folder, identity=IDENTITY, profile={"name": "plain"})
+
+
+def run_ffmpeg(*arguments: object) -> None:
+    """Run the ffmpeg of the lock file; its last argument is the file that it writes."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *map(str, arguments)]
+    subprocess.run(command, check=True)
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> Callable[..., None]:
+    """`ffmpeg(*arguments)` generates media."""
+    return run_ffmpeg
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of 2 s, 160x120, 25 frames a second, with sound."""
+    path = tmp_path_factory.mktemp("media") / "clip.mp4"
+    picture, sound = "testsrc2=s=160x120:r=25:d=2", "sine=f=440:d=2"
+    run_ffmpeg(
+        "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, "-c:v", "libx264", "-c:a", "aac", path
+    )
+    return path
