@@ -1,6 +1,6 @@
 """What was learned: pretext accuracy beside its control, and what frozen features know, with intervals by source."""
 
-from unreel.models.evaluation.control import calibrate, low_level, random_twin
+from unreel.models.evaluation.control import calibrate, low_level
 from unreel.models.evaluation.features import Encoder, Features, encode, still_batches
 from unreel.models.evaluation.intervals import Estimate, bootstrap
 from unreel.models.evaluation.knn import knn_predict
@@ -28,7 +28,6 @@ __all__ = [
     "knn_predict",
     "low_level",
     "r_squared",
-    "random_twin",
     "regress",
     "still_batches",
 ]

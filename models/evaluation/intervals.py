@@ -22,21 +22,21 @@ class Estimate:
 
     Attributes:
         value: the statistic over all samples.
-        standard_error: standard deviation over resampled sources; NaN below two sources.
-        interval: percentile interval of 95 % over resampled sources; NaN below two sources.
+        standard_error: standard deviation over resampled sources; None below two sources.
+        interval: percentile interval of 95 % over resampled sources; None below two sources.
         samples: how many samples the value is of.
         sources: how many different sources they come from.
     """
 
     value: float
-    standard_error: float
-    interval: tuple[float, float]
+    standard_error: float | None
+    interval: tuple[float, float] | None
     samples: int
     sources: int
 
     def exceeds(self, other: float, *, standard_errors: float = 3.0) -> bool:
         """True when the value lies more than `standard_errors` above `other`; False when the error is not known."""
-        return self.value - other > standard_errors * self.standard_error
+        return self.standard_error is not None and self.value - other > standard_errors * self.standard_error
 
 
 def bootstrap(
@@ -59,13 +59,12 @@ def bootstrap(
     if not len(codes):
         raise ValueError("an estimate needs at least one sample; there are 0")
     value = float(statistic(np.ones((1, len(codes))))[0])
-    drawn = np.full(1, np.nan)
+    error, interval = None, None
     if len(names) > 1:
         counts = _resample(len(names), replicates, seed)
-        drawn = np.concatenate([statistic(part) for part in _weights(counts, codes)])
-    error, low, high = _spread(drawn)
+        error, interval = _spread(np.concatenate([statistic(part) for part in _weights(counts, codes)]))
     return Estimate(
-        value=value, standard_error=error, interval=(low, high), samples=len(codes), sources=len(names)
+        value=value, standard_error=error, interval=interval, samples=len(codes), sources=len(names)
     )
 
 
@@ -82,10 +81,8 @@ def _weights(counts: NDArray[np.int64], codes: NDArray[np.intp]) -> Iterator[NDA
         yield counts[start : start + rows, codes].astype(np.float64)
 
 
-def _spread(drawn: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Standard error and the bounds of the 95 % interval; a resample without one of the classes has no value."""
+def _spread(drawn: NDArray[np.float64]) -> tuple[float, tuple[float, float]]:
+    """Standard error and 95 % interval; a resample without one of the classes has no value and does not count."""
     defined = drawn[~np.isnan(drawn)]
-    if len(defined) < 2:
-        return float("nan"), float("nan"), float("nan")
     low, high = np.quantile(defined, (0.025, 0.975))
-    return float(defined.std(ddof=1)), float(low), float(high)
+    return float(defined.std(ddof=1)), (float(low), float(high))

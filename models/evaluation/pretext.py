@@ -22,7 +22,7 @@ class PretextScore:
 
     Attributes:
         balanced_accuracy: mean of the classes' recalls.
-        auc: area under the ROC curve of a two-way task, else None.
+        auc: area under the ROC curve; None unless the task is two-way and both answers occur.
         chance: balanced accuracy of a constant answer, 1 / classes.
         decisions: how many decisions, by class.
         clips: different clips that they are about.
@@ -73,9 +73,10 @@ def _decisions(outcome: Outcome, batch: PretextBatch) -> tuple[NDArray, NDArray,
 def _score(logits: NDArray, targets: NDArray, sources: NDArray, *, clips: int, failures: int) -> PretextScore:
     classes = logits.shape[1]
     predicted = logits.argmax(axis=1)
+    two_way = classes == 2 and len(np.unique(targets)) == 2
     return PretextScore(
         balanced_accuracy=bootstrap(balanced_accuracy(predicted, targets), sources),
-        auc=bootstrap(auc(logits[:, 1] - logits[:, 0], targets), sources) if classes == 2 else None,
+        auc=bootstrap(auc(logits[:, 1] - logits[:, 0], targets), sources) if two_way else None,
         chance=1 / classes,
         decisions=tuple(np.bincount(targets, minlength=classes).tolist()),
         clips=clips,

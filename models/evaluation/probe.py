@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 __all__ = ["Examples", "classify", "regress"]
 
@@ -62,5 +63,7 @@ def _fit(
         raise ValueError(
             f"a probe needs at least 2 training sources to choose its strength; there are {sources}"
         )
-    folds = GroupKFold(min(_FOLDS, sources))
-    return GridSearchCV(model, grid, scoring=scoring, cv=folds).fit(train.x, train.y, groups=train.sources)
+    search = GridSearchCV(model, grid, scoring=scoring, cv=GroupKFold(min(_FOLDS, sources)))
+    # Matrices this small are solved in a millisecond, in which threads would only wait for each other.
+    with threadpool_limits(1):
+        return search.fit(train.x, train.y, groups=train.sources)

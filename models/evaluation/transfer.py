@@ -52,7 +52,7 @@ def find_knowledge(train: Features, test: Features, *, trained: str = "trained")
     Tracks that do not vary and labels with one class, with more than 50, or with a class that only one side has, are
     left out.
     """
-    tracks = [name for name in train.tracks if name in test.tracks and _varies(train, name)]
+    tracks = [name for name in train.tracks if all(_varies(side, name) for side in (train, test))]
     labels = [
         name for name in train.labels if name in test.labels and _classes(train, test, name) in _CLASSES
     ]
@@ -145,7 +145,7 @@ def _circle(phase: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _varies(features: Features, name: str) -> bool:
-    values = features.tracks[name]
+    values = features.tracks.get(name, np.empty(0))
     known = values[~np.isnan(values)]
     return len(known) > 1 and float(np.ptp(known)) > 0
 

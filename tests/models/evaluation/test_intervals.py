@@ -64,7 +64,7 @@ def test_difference_is_paired() -> None:
 def test_one_source_has_a_value_and_no_error() -> None:
     estimate = bootstrap(mean_of(np.array([1.0, 2.0])), ["a", "a"])
     assert estimate.value == 1.5
-    assert math.isnan(estimate.standard_error)
+    assert estimate.standard_error is None and estimate.interval is None
     assert not estimate.exceeds(0.0)
 
 
