@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from unreel.tools.synth.dice import Dice, dealt
-from unreel.tools.synth.laws import ARROW, LAWS, Motion, Stage
+from unreel.tools.synth.laws import ARROW, LAWS
+from unreel.tools.synth.stage import Motion, Stage
 
 TIMES = np.arange(150) / 25
 CLIPS = range(25)

@@ -7,78 +7,13 @@ sooner (the hops of a bounce or of a gait) travels sideways meanwhile.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from unreel.tools.synth.dice import Dice
+from unreel.tools.synth.stage import MARGIN, Motion, Stage, cycle_starts, fold, locate, squashed, sunk, wander
 
-__all__ = ["ARROW", "LAWS", "Event", "Motion", "Stage"]
-
-Curve = NDArray[np.float64]
-
-_MARGIN: Final = 1.15
-"""Corners reach beyond the radius of the disc of equal size; the walls keep them in the picture."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that is heard: a contact, a step, a tick, a pop."""
-
-    seconds: float
-    strength: float
-    """In (0, 1]."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Where and when an object may move."""
-
-    dice: Dice
-    times: Curve
-    """f64 `[T]`, the time of each frame."""
-    aspect: float
-    """Width of the frame over its height: x runs over [0, aspect], y over [0, 1]."""
-    size: float
-    """Diameter of the object."""
-
-    @property
-    def radius(self) -> float:
-        """Distance that the object's centre keeps from the edges."""
-        return _MARGIN * self.size / 2
-
-    @property
-    def seconds(self) -> float:
-        return float(2 * self.times[-1] - self.times[-2])
-
-    def cycles(self, shortest: float) -> int:
-        """Cycles that certainly fill the clip when none is shorter than `shortest` seconds."""
-        return math.ceil(self.seconds / shortest) + 2
-
-    def events(self, seconds: Curve, strengths: Curve | float) -> tuple[Event, ...]:
-        """Those events that lie inside the clip."""
-        pairs = zip(seconds, np.broadcast_to(strengths, seconds.shape), strict=True)
-        return tuple(Event(float(s), float(v)) for s, v in pairs if 0 <= s < self.seconds)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Motion:
-    """What an object does; every curve is f64 `[T]`, one value a frame."""
-
-    x: Curve
-    y: Curve
-    """Height of the centre: 0 at the bottom edge, 1 at the top edge."""
-    size: Curve
-    angle: Curve
-    squash: Curve
-    """Height of the object over its height at rest; the area stays."""
-    phase: Curve
-    """Progress through the law's present cycle, in [0, 1)."""
-    activity: Curve
-    """How loud the motion itself is, in [0, 1]."""
-    events: tuple[Event, ...]
+__all__ = ["ARROW", "LAWS"]
 
 
 def fall(stage: Stage) -> Motion:
@@ -89,16 +24,16 @@ def fall(stage: Stage) -> Motion:
     gravity, push = dice.number("fall/gravity", 0.15, 0.32), dice.number("fall/push", 0.05, 0.15)
     landing = (np.sqrt(push**2 + 2 * gravity * (top - floor)) - push) / gravity
     lengths = landing + 0.2
-    starts = _starts(lengths, dice.number("fall/start", 0, 1))
-    drop, elapsed = _locate(starts, stage.times)
+    starts = cycle_starts(lengths, dice.number("fall/start", 0, 1))
+    drop, elapsed = locate(starts, stage.times)
     airborne = np.minimum(elapsed, landing[drop])
     left = dice.numbers("fall/x", count, radius, stage.aspect - radius)
     drift, turn = dice.numbers("fall/drift", count, -0.12, 0.12), dice.numbers("fall/turn", count, -1.2, 1.2)
     speed = push + gravity * airborne
-    squash = _squash(elapsed - landing[drop])
+    squash = squashed(elapsed - landing[drop])
     return Motion(
-        x=_fold(left[drop] + drift[drop] * airborne, radius, stage.aspect - radius),
-        y=top[drop] - push * airborne - gravity * airborne**2 / 2 - _sink(stage, squash),
+        x=fold(left[drop] + drift[drop] * airborne, radius, stage.aspect - radius),
+        y=top[drop] - push * airborne - gravity * airborne**2 / 2 - sunk(stage, squash),
         size=np.full_like(elapsed, stage.size),
         angle=turn[drop] * airborne,
         squash=squash,
@@ -119,14 +54,14 @@ def bounce(stage: Stage) -> Motion:
     first = dice.integer("bounce/first", 0, 2)
     heights = highest * kept ** ((first + np.arange(count)) % arcs_a_throw)
     lengths = 2 * np.sqrt(2 * heights / gravity)
-    starts = _starts(lengths, dice.number("bounce/start", 0, 1))
-    arc, elapsed = _locate(starts, stage.times)
+    starts = cycle_starts(lengths, dice.number("bounce/start", 0, 1))
+    arc, elapsed = locate(starts, stage.times)
     rise = np.sqrt(2 * gravity * heights)
-    squash = _squash(np.where(arc > 0, elapsed, np.inf))
-    x = _wander(stage, "bounce", 0.16, 0.3)
+    squash = squashed(np.where(arc > 0, elapsed, np.inf))
+    x = wander(stage, "bounce", 0.16, 0.3)
     return Motion(
         x=x,
-        y=floor + rise[arc] * elapsed - gravity * elapsed**2 / 2 - _sink(stage, squash),
+        y=floor + rise[arc] * elapsed - gravity * elapsed**2 / 2 - sunk(stage, squash),
         size=np.full_like(x, stage.size),
         angle=-x / stage.size,
         squash=squash,
@@ -190,14 +125,14 @@ def gait(stage: Stage) -> Motion:
     hop, ground = dice.number("gait/hop", 0.07, 0.13), dice.number("gait/ground", 0, 1)
     step = dice.number("gait/step", 0.36, 0.52)
     stride = stage.times / step + dice.number("gait/start", 0, 2)
-    x = _wander(stage, "gait", 0.2, 0.34)
+    x = wander(stage, "gait", 0.2, 0.34)
     forward = np.sign(np.gradient(x, stage.times))
     foot = stride % 1
-    squash = _squash(foot * step)
+    squash = squashed(foot * step)
     contacts = np.arange(math.ceil(stride[0]), math.ceil(stride[0]) + stage.cycles(step))
     return Motion(
         x=x,
-        y=radius + ground * (1 - 2 * radius - hop) + hop * 4 * foot * (1 - foot) - _sink(stage, squash),
+        y=radius + ground * (1 - 2 * radius - hop) + hop * 4 * foot * (1 - foot) - sunk(stage, squash),
         size=np.full_like(x, stage.size),
         angle=-0.3 * forward + 0.12 * np.sin(np.pi * stride),
         squash=squash,
@@ -214,15 +149,15 @@ def growth(stage: Stage) -> Motion:
     length, count = dice.number("growth/length", 2.2, 3.6), stage.cycles(2.2)
     progress = stage.times / length + dice.number("growth/start", 0, 1)
     cycle, phase = progress.astype(int), progress % 1
-    margin = _MARGIN * most / 2
+    margin = MARGIN * most / 2
     x = dice.numbers("growth/x", count, margin, stage.aspect - margin)[cycle]
     y = dice.numbers("growth/y", count, margin, 1 - margin)[cycle]
     angle = dice.numbers("growth/angle", count, -0.5, 0.5)[cycle]
     drift_x, drift_y = (dice.numbers(f"growth/drift-{axis}", count, -0.1, 0.1)[cycle] for axis in "xy")
     crackles = np.arange(7 * count)
     return Motion(
-        x=_fold(x + drift_x * phase * length, margin, stage.aspect - margin),
-        y=_fold(y + drift_y * phase * length, margin, 1 - margin),
+        x=fold(x + drift_x * phase * length, margin, stage.aspect - margin),
+        y=fold(y + drift_y * phase * length, margin, 1 - margin),
         size=least + (most - least) * phase,
         angle=angle * (1 + phase),
         squash=np.ones_like(phase),
@@ -243,40 +178,3 @@ LAWS: Final[Mapping[str, Callable[[Stage], Motion]]] = {
 
 ARROW: Final[Mapping[str, int]] = {"fall": 1, "bounce": 1, "swing": 0, "spin": 0, "gait": 1, "growth": 1}
 """1 where the law cannot be run backwards unnoticed: speed, height, squash, lean or size give the direction away."""
-
-
-def _starts(lengths: Curve, progress: float) -> Curve:
-    """When each cycle starts, if the clip begins at `progress` through the first."""
-    return np.concatenate([[0.0], np.cumsum(lengths[:-1])]) - progress * lengths[0]
-
-
-def _locate(starts: Curve, times: Curve) -> tuple[NDArray[np.intp], Curve]:
-    """The cycle that each time falls in, and the time since its start."""
-    cycle = np.searchsorted(starts, times, side="right") - 1
-    return cycle, times - starts[cycle]
-
-
-def _fold(path: Curve, low: float, high: float) -> Curve:
-    """A straight path reflected between two walls."""
-    span = high - low
-    return low + span - np.abs((path - low) % (2 * span) - span)
-
-
-def _wander(stage: Stage, law: str, slowest: float, fastest: float) -> Curve:
-    """x of something that crosses the picture at a steady speed, in widths a second, and turns at its edges."""
-    low, high = stage.radius, stage.aspect - stage.radius
-    velocity = (
-        stage.dice.sign(f"{law}/way") * stage.dice.number(f"{law}/speed", slowest, fastest) * stage.aspect
-    )
-    return _fold(stage.dice.number(f"{law}/x", low, high) + velocity * stage.times, low, high)
-
-
-def _squash(since_contact: Curve) -> Curve:
-    """Flattened at a contact, round again a fifth of a second later; no contact yet where the time is negative."""
-    since = np.where(since_contact >= 0, since_contact, np.inf)
-    return 1 - 0.2 * np.exp(-since / 0.07)
-
-
-def _sink(stage: Stage, squash: Curve) -> Curve:
-    """How far a flattened object's centre is lower, so that it still touches the floor."""
-    return (1 - squash) * stage.size / 2

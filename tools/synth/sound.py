@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unreel.tools.synth.dice import Dice
-from unreel.tools.synth.laws import Motion
+from unreel.tools.synth.stage import Motion
 
 __all__ = ["FLUTTER", "VOICES", "Voice", "pitch_of", "soundtrack"]
 

@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 
 from unreel.tools.synth.dice import Dice, dealt
-from unreel.tools.synth.laws import ARROW, LAWS, Motion, Stage
+from unreel.tools.synth.laws import ARROW, LAWS
 from unreel.tools.synth.look import BACKGROUNDS, SHAPES
 from unreel.tools.synth.nuisances import Nuisances, View, camera
 from unreel.tools.synth.sound import VOICES, pitch_of
+from unreel.tools.synth.stage import Motion, Stage
 
 __all__ = [
     "MATERIALS",
