@@ -33,6 +33,8 @@ _BORDER_SHARE: Final = 0.4
 _BORDER_LINES: Final = 3
 # Bars come in pairs: beside a bar that is sure, one of this share of its size is sure as well.
 _PAIR_SHARE: Final = 0.75
+# A bar on one side only is a fault of the recording and thin; a wide one is part of the scene.
+_LONE_SHARE: Final = 0.125
 
 
 def motion_curve(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -96,11 +98,14 @@ def _inner_span(picture: NDArray) -> tuple[int, int]:
     if not len(lit) or lit[-1] + 1 - lit[0] < _SMALLEST_SHARE * rows:
         return 0, rows
     first, stop = int(lit[0]), int(lit[-1]) + 1
-    border = (picture[first : first + _BORDER_LINES], picture[stop - _BORDER_LINES : stop])
-    straight = [bool((lines.max(axis=0) > _BAR_MAX).mean() >= _BORDER_SHARE) for lines in border]
-    if any(straight) and min(first, rows - stop) >= _PAIR_SHARE * max(first, rows - stop):
+    bars = (first, rows - stop)
+    borders = (picture[first : first + _BORDER_LINES], picture[stop - _BORDER_LINES : stop])
+    straight = [bool((lines.max(axis=0) > _BAR_MAX).mean() >= _BORDER_SHARE) for lines in borders]
+    sure = [bar > 0 and line for bar, line in zip(bars, straight, strict=True)]
+    if all(sure) or (any(sure) and min(bars) >= _PAIR_SHARE * max(bars)):
         return first, stop
-    return first if straight[0] else 0, stop if straight[1] else rows
+    thin = [bar if ok and bar <= _LONE_SHARE * rows else 0 for bar, ok in zip(bars, sure, strict=True)]
+    return thin[0], rows - thin[1]
 
 
 def _lit_lines(picture: NDArray, axis: int) -> NDArray[np.bool_]:

@@ -65,6 +65,17 @@ def test_bars_are_found_on_all_sides() -> None:
     assert picture_box(barred(0, 0)) is None
 
 
+def test_bar_on_one_side_is_thin() -> None:
+    assert picture_box(barred(0, 4)) == (0, 0, 160, 116)
+    assert picture_box(barred(0, 0, 60, 0)) is None
+
+
+def test_bar_beside_a_sure_one_needs_no_straight_end() -> None:
+    picture = barred(16, 16)
+    picture[90:104, 20:] = 0
+    assert picture_box(picture) == (0, 16, 160, 104)
+
+
 def test_bright_thing_on_black_has_no_bars() -> None:
     picture = np.zeros((120, 160), np.uint8)
     y, x = np.ogrid[:120, :160]
