@@ -1,6 +1,6 @@
 """Steps worked on ahead of the consumer: two stages, one thread each, at most `depth` steps waiting."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -29,7 +29,9 @@ class Ahead(Generic[Between, Result]):
         What either stage raises is raised here. Everything that was begun is then dropped, so that a consumer which can
         mend the cause may take the same step again.
         """
-        for number in range(step, step + self._depth + 1):
+        wanted = range(step, step + self._depth + 1)
+        self._drop(number for number in list(self._steps) if number not in wanted)
+        for number in wanted:
             if number not in self._steps:
                 self._steps[number] = self._begin(number, first, second)
         try:
@@ -40,15 +42,17 @@ class Ahead(Generic[Between, Result]):
 
     def forget(self) -> None:
         """Drop every step that was begun."""
-        for future in self._steps.values():
-            future.cancel()
-        self._steps.clear()
+        self._drop(list(self._steps))
 
     def close(self) -> None:
         """End the threads after what they are doing now."""
         self.forget()
         self._first.shutdown(cancel_futures=True)
         self._second.shutdown(cancel_futures=True)
+
+    def _drop(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._steps.pop(number).cancel()
 
     def _begin(
         self, step: int, first: Callable[[int], Between], second: Callable[[Between], Result]

@@ -10,9 +10,6 @@ __all__ = ["STAGES", "LoaderStats", "Stopwatch"]
 STAGES: Final = ("read", "plan", "decode", "wait", "build")
 """`read` and `plan` share one thread and `decode` has its own; `wait` and `build` are in the consumer's."""
 
-_WAITING: Final = 0.05
-"""Share of the time, above which a consumer that waits is waiting for the loader and not for a lock."""
-
 
 class Stopwatch:
     """Seconds by stage of one step."""
@@ -67,11 +64,11 @@ class LoaderStats:
 
     @property
     def bottleneck(self) -> str:
-        """What the others wait for: a stage, or `consumer`."""
-        if self.seconds["wait"] < _WAITING * self.elapsed:
-            return "build" if self.seconds["build"] > self.consumer else "consumer"
-        host = max(("read", "plan"), key=lambda name: self.seconds[name])
-        return "decode" if self.seconds["decode"] >= self.seconds["read"] + self.seconds["plan"] else host
+        """A stage, or `consumer`: the most costly part of the thread that was busy for longest."""
+        spent = {**self.seconds, "consumer": self.consumer}
+        threads = (("read", "plan"), ("decode",), ("build", "consumer"))
+        busiest = max(threads, key=lambda parts: sum(spent[part] for part in parts))
+        return max(busiest, key=lambda part: spent[part])
 
     def __str__(self) -> str:
         rate = self.clips / self.elapsed if self.elapsed else 0.0

@@ -90,3 +90,10 @@ def test_forgotten_steps_are_begun_again() -> None:
         ahead.forget()
     assert begun.count(0) == 2
     ahead.close()
+
+
+def test_a_jump_drops_what_was_begun_for_the_old_place() -> None:
+    ahead = Ahead[int, int](2)
+    assert [ahead.take(step, lambda step: step, lambda value: value) for step in (0, 100, 7)] == [0, 100, 7]
+    assert sorted(ahead._steps) == [8, 9]
+    ahead.close()

@@ -9,11 +9,11 @@ from unreel.pipelines.stats import STAGES, LoaderStats, Stopwatch
     ("seconds", "elapsed", "expected"),
     [
         ({"decode": 9.0, "wait": 8.0}, 10.0, "decode"),
-        ({"decode": 3.0, "read": 4.0, "plan": 2.0, "wait": 5.0}, 10.0, "read"),
-        ({"decode": 3.0, "read": 1.0, "plan": 4.0, "wait": 5.0}, 10.0, "plan"),
-        ({"decode": 5.0, "read": 2.0, "plan": 2.0, "wait": 5.0}, 10.0, "decode"),
-        ({"decode": 9.0, "wait": 0.1, "build": 1.0}, 10.0, "consumer"),
-        ({"decode": 9.0, "wait": 0.1, "build": 6.0}, 10.0, "build"),
+        ({"decode": 5.0, "read": 4.0, "plan": 2.0, "wait": 6.0}, 10.0, "read"),
+        ({"decode": 5.0, "read": 1.0, "plan": 5.0, "wait": 6.0}, 10.0, "plan"),
+        ({"decode": 5.0, "read": 2.0, "plan": 2.0, "wait": 6.0}, 10.0, "decode"),
+        ({"decode": 5.0, "wait": 3.0, "build": 2.0}, 10.0, "consumer"),
+        ({"decode": 5.0, "wait": 3.0, "build": 6.0}, 10.0, "build"),
     ],
 )
 def test_the_bottleneck_is_named(seconds: dict[str, float], elapsed: float, expected: str) -> None:
