@@ -34,18 +34,8 @@ class Streams:
     def __init__(self, names: Sequence[str], command: Callable[[Mapping[str, int]], list[str]]) -> None:
         """`command` makes the argument list from the file descriptor of each of `names`."""
         pipes = {name: os.pipe() for name in (*names, "complaint")}
-        self._buffers = {name: bytearray() for name in pipes}
-        self._selector = selectors.DefaultSelector()
         try:
-            self._process = subprocess.Popen(
-                command({name: pipes[name][1] for name in names}),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=pipes["complaint"][1],
-                pass_fds=[pipes[name][1] for name in names],
-                start_new_session=True,
-            )
-            resource.prlimit(self._process.pid, resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+            self._process = _start(command, {name: write for name, (_, write) in pipes.items()})
         except BaseException:
             for read, _ in pipes.values():
                 os.close(read)
@@ -53,6 +43,8 @@ class Streams:
         finally:
             for _, write in pipes.values():
                 os.close(write)
+        self._buffers = {name: bytearray() for name in pipes}
+        self._selector = selectors.DefaultSelector()
         for name, (read, _) in pipes.items():
             fcntl.fcntl(read, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
             self._selector.register(read, selectors.EVENT_READ, name)
@@ -122,3 +114,19 @@ class Streams:
         buffer = self._buffers[name]
         if name != "complaint" or len(buffer) < _COMPLAINT_BYTES:
             buffer += data
+
+
+def _start(
+    command: Callable[[Mapping[str, int]], list[str]], pipes: Mapping[str, int]
+) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        command(pipes),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=pipes["complaint"],
+        pass_fds=[pipe for name, pipe in pipes.items() if name != "complaint"],
+        # A group of its own, so that killing it kills whatever it has started.
+        start_new_session=True,
+    )
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    return process

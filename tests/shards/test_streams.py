@@ -1,0 +1,77 @@
+"""The pipes of a process: drained together, and nothing is left behind."""
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import closing
+
+import pytest
+
+from unreel.shards import streams
+from unreel.shards.errors import MediaRefused
+from unreel.shards.streams import Streams
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_slow_pipe_does_not_block_the_others() -> None:
+    """The process writes 8 MB to one pipe before a word to the other, which is asked for first."""
+
+    def command(pipes: Mapping[str, int]) -> list[str]:
+        return python(
+            f"import os; f = os.fdopen({pipes['big']}, 'wb'); f.write(bytes(8 << 20)); f.close(); os.write({pipes['word']}, b'done\\n')"
+        )
+
+    with closing(Streams(["big", "word"], command)) as running:
+        assert running.take_line("word") == "done"
+        assert len(running.take("big", 5 << 20)) == 5 << 20
+        assert len(running.take("big", 5 << 20)) == 3 << 20
+        assert running.take_line("word") is None
+        assert running.finish() == {"big": b"", "word": b""}
+
+
+def test_process_waits_for_its_reader() -> None:
+    """What nobody asks for stays in the process: memory does not grow with the length of a source."""
+
+    def command(pipes: Mapping[str, int]) -> list[str]:
+        return python(
+            f"import os\nfor _ in range(64): os.write({pipes['big']}, bytes(1 << 20)); os.write(2, b'x')"
+        )
+
+    with closing(Streams(["big"], command)) as running:
+        running.take("big", 1 << 20)
+        time.sleep(0.2)
+        assert sum(map(len, running._buffers.values())) < 4 << 20
+
+
+def test_failure_tells_its_first_words_without_addresses() -> None:
+    code = "import sys; sys.exit('[h264 @ 0x55d0c0ffee00] broken\\nand more')"
+    running = Streams([], lambda pipes: python(code))
+    with closing(running), pytest.raises(MediaRefused) as refusal:
+        running.finish()
+    assert (refusal.value.reason, refusal.value.detail) == ("damaged", "[h264] broken")
+
+
+def test_stalled_process_is_refused_and_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_STALL_SECONDS", 0.3)
+    with closing(Streams(["data"], lambda pipes: python("import time; time.sleep(60)"))) as running:
+        with pytest.raises(MediaRefused, match="stalled"):
+            running.take("data", 1)
+        process = running._process.pid
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
+def test_no_descriptor_is_left_open() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with closing(
+            Streams(["a", "b"], lambda pipes: python(f"import os; os.write({pipes['a']}, b'x')"))
+        ) as running:
+            running.take("a", 1)
+    with pytest.raises(FileNotFoundError):
+        Streams(["a"], lambda pipes: ["/nowhere/ffmpeg"])
+    assert len(os.listdir("/proc/self/fd")) == before
