@@ -93,7 +93,7 @@ def _stored_tracks(
 ) -> dict[str, NDArray[np.float64]]:
     """The source's labels over time, one number for each stored frame."""
     frames = clips[-1].start + clips[-1].video.frames
-    shown = shown_frames(times, probe.frame_rate, frames) if source.tracks else None
+    shown = probe.step * shown_frames(times[:: probe.step], probe.frame_rate, frames)
     stored = {}
     for name, values in source.tracks.items():
         if len(values) != len(times):

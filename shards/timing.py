@@ -84,7 +84,7 @@ def shown_frames(seconds: NDArray[np.float64], rate: Fraction, frames: int) -> N
     """Which decoded source frame each stored frame shows, as FFmpeg's `fps` filter chooses: i64 `[frames]`.
 
     Args:
-        seconds: f64 `[N]`, times of the decoded frames; the first is the origin.
+        seconds: f64 `[N]`, times of the frames that the filter sees; the first is the origin.
         rate, frames: of the sample.
     """
     slots = np.floor((seconds - seconds[0]) * float(rate) + 0.5)
