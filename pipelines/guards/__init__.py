@@ -56,7 +56,7 @@ GUARDS: Final[Mapping[str, Guard]] = {
     ),
     "camera_shift": Guard(
         "A slow pan or zoom tells the order of frames whatever they show.",
-        "Each frame is cut at its own place, by more pixels than the camera moves.",
+        "Each frame is cut at its own place, by several times what the camera moves.",
     ),
     "colour_jitter": Guard(
         "Points keep their colours along a motion, so matching pixels finds the order without objects.",

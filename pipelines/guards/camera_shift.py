@@ -1,7 +1,9 @@
 """Each frame cut at its own place, so that the camera's path no longer tells the order of frames.
 
 A slowly panning background gave shuffle-and-learn .71 balanced accuracy with its objects removed. The shift closes the
-cue only where it is larger than the camera's path across the frames of a clip; smaller ones leave a part of it.
+cue only where it is much larger than the camera's path across the frames of a clip: for five frames spaced as
+shuffle-and-learn's, the best classifier of the offsets along a steady pan has .51 balanced accuracy when the path is a
+quarter of the shift, .55 at half of it, .66 when both are equal and .86 at twice (simulated, 400,000 tuples).
 """
 
 import numpy as np

@@ -6,8 +6,8 @@ from torch import Tensor
 
 __all__ = ["frame_difference"]
 
-_STEP: Final = 2
-"""Every second pixel both ways: a quarter of the work, and what moves is larger than two pixels."""
+_STEP: Final = 4
+"""Every fourth pixel both ways: a sixteenth of the work, and what moves is larger than four pixels."""
 
 
 def frame_difference(frames: Tensor, *, middle: int, others: tuple[int, ...]) -> Tensor:
@@ -16,5 +16,5 @@ def frame_difference(frames: Tensor, *, middle: int, others: tuple[int, ...]) ->
     uint8 `[B, T, H, W, 3]` → f32 `[B]`, in squared levels of [0, 255]. The paper sums (SSD); the mean does not depend
     on the picture's size.
     """
-    small = frames[:, [middle, *others], ::_STEP, ::_STEP].float()
+    small = frames[:, :, ::_STEP, ::_STEP][:, [middle, *others]].float()
     return (small[:, 1:] - small[:, :1]).square().mean(dim=(2, 3, 4)).amin(dim=1)

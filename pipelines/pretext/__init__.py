@@ -1,8 +1,12 @@
 """Pretext tasks, by name: what a sample must have, what is decoded of it, and the batch that is made on the device."""
 
 import difflib
+import typing
+from collections.abc import Collection
 from dataclasses import fields
 from typing import Any, Final
+
+import msgspec
 
 from unreel.pipelines.pretext.correspondence import Correspondence
 from unreel.pipelines.pretext.shuffle_and_learn import ShuffleAndLearn
@@ -20,17 +24,25 @@ TASKS: Final[dict[str, type[PretextTask]]] = {
 def make_task(name: str, **settings: Any) -> PretextTask:
     """The task `name` with `settings` for its fields; the other fields keep their defaults.
 
-    Raises ValueError for an unknown name or field, and for a value out of its range.
+    Raises ValueError for an unknown name or field, and for a value of a wrong type or out of its range.
     """
     if name not in TASKS:
         raise ValueError(f"task {name!r}: {_suggest(name, TASKS)}")
     task = TASKS[name]
+    kinds = typing.get_type_hints(task)
     known = [field.name for field in fields(task)]  # type: ignore[arg-type]
     for unknown in sorted(set(settings) - set(known)):
         raise ValueError(f"task {name} has no setting {unknown!r}: {_suggest(unknown, known)}")
-    return task(**settings)
+    return task(**{key: _typed(key, value, kinds[key]) for key, value in settings.items()})
 
 
-def _suggest(name: str, choices: Any) -> str:
+def _typed(key: str, value: object, kind: Any) -> object:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{key} = {value!r}: {error}") from error
+
+
+def _suggest(name: str, choices: Collection[str]) -> str:
     near = difflib.get_close_matches(name, choices, n=1)
     return (f"did you mean {near[0]!r}? " if near else "") + f"choose one of {', '.join(sorted(choices))}"

@@ -49,7 +49,7 @@ class ShuffleAndLearn:
         size: side of the tower's input, in pixels.
         flip: probability that a clip is mirrored; all its frames alike.
         camera_shift: guard; how far each frame is moved on its own, in pixels, at most `window - crop`. It has to be
-            more than the camera moves across a clip. 0 is off.
+            about four times what the camera moves between a and e; see `guards/camera_shift.py`. 0 is off.
         independent_jitter: guard; False gives all frames of a clip the same change of colour.
         brightness, contrast, saturation, hue, grey: see `Jitter`; the defaults are those of DPC, ours here.
         motion_window: guard; False draws windows uniformly.

@@ -231,19 +231,25 @@ def test_colour_jitter_hides_a_drift_of_exposure(sidecar: Callable, batch_of: Ca
     assert off > 0.97 and on < 0.6
 
 
-def test_camera_shift_hides_a_pan_that_is_shorter_than_it(sidecar: Callable, batch_of: Callable) -> None:
-    def panning(clip: object, frames: np.ndarray) -> np.ndarray:
-        # A ramp from left to right, panned by 0.1 pixels a frame: 4 pixels from a to e.
-        ramp = np.arange(64)[None] * 3.0 + (frames * 0.3)[:, None]
-        return np.broadcast_to(ramp.round().astype(np.uint8)[:, None, :, None], (5, 64, 64, 3)).copy()
+def test_camera_shift_hides_a_pan_in_so_far_as_it_is_longer(sidecar: Callable, batch_of: Callable) -> None:
+    def panning(pixels: float) -> Callable:
+        """A ramp from left to right, panned by `pixels` between a and e, which lie 37 frames apart."""
 
-    clips = [sidecar(number) for number in range(400)]
-    task = replace(PLAIN, positive=0.5)
-    off, on = (
-        cue_accuracy(batch, batch.inputs["frame"].mean((2, 3, 4)))
-        for batch in (batch_of(t, clips, paint=panning) for t in (task, replace(task, camera_shift=16)))
-    )
-    assert off > 0.97 and on < 0.62
+        def paint(clip: object, frames: np.ndarray) -> np.ndarray:
+            ramp = np.arange(64)[None] * 2.0 + (frames * 2.0 * pixels / 37)[:, None]
+            return np.broadcast_to(ramp.round().astype(np.uint8)[:, None, :, None], (5, 64, 64, 3)).copy()
+
+        return paint
+
+    def leak(shift: int, pixels: float) -> float:
+        task = replace(PLAIN, positive=0.5, camera_shift=shift)
+        batch = batch_of(task, clips, paint=panning(pixels))
+        return cue_accuracy(batch, batch.inputs["frame"].mean((2, 3, 4)))
+
+    clips = [sidecar(number) for number in range(600)]
+    assert leak(0, 4) > 0.97
+    assert abs(leak(16, 4) - 0.5) < 0.04
+    assert leak(16, 16) > 0.56, "a shift that is only as long as the pan leaves a part of the cue"
 
 
 def test_the_flip_is_shared_and_colours_are_not(sidecar: Callable, batch_of: Callable) -> None:

@@ -25,6 +25,14 @@ def test_settings_reach_the_task() -> None:
     assert make_task("correspondence", group=8).needs.group == 8
 
 
+def test_settings_have_the_type_of_their_field() -> None:
+    assert make_task("shuffle_and_learn", tau_max_seconds=1).tau_max_seconds == 1.0
+    with pytest.raises(ValueError, match=r"tuples = 2\.5: Expected `int`"):
+        make_task("shuffle_and_learn", tuples=2.5)
+    with pytest.raises(ValueError, match=r"scene_cuts = 'no': Expected `bool`"):
+        make_task("shuffle_and_learn", scene_cuts="no")
+
+
 def test_unknown_names_suggest_the_nearest() -> None:
     with pytest.raises(ValueError, match="did you mean 'shuffle_and_learn'"):
         make_task("shuffle-and-learn")
