@@ -147,18 +147,20 @@ class ShuffleAndLearn:
         self, sidecar: Sidecar, video: Video, place: float, middle: float
     ) -> tuple[NDArray[np.int32], float]:
         """The frames a, b, c, d, e, i32 `[5]`, and the mean motion between them."""
-        rate = float(video.frame_rate)
-        between = max(2, int(self.tau_max_seconds * rate))
-        margin = max(1, int(self.tau_min_seconds * rate))
+        between = max(2, _frames_in(self.tau_max_seconds, video))
+        margin = max(1, _frames_in(self.tau_min_seconds, video))
         span = between + 2 * margin + 1
         starts = video.frames - span + 1
         cuts = sidecar.facts.cuts if self.scene_cuts else ()
+        curve = sidecar.facts.motion_curve
+        if len(curve) != video.frames:
+            raise PlanImpossible(f"sample {sidecar.key}: its sidecar has no motion curve")
         if starts < 1 or not (allowed := uncut_starts(cuts, frames=video.frames, span=span)).any():
             raise PlanImpossible(
                 f"sample {sidecar.key}: no {span} frames without a cut among its {video.frames} "
                 f"(cuts at {list(cuts)}); shorten tau_max_seconds or tau_min_seconds"
             )
-        motion = window_motion(sidecar.facts.motion_curve, span)
+        motion = window_motion(curve, span)
         first = choose_start(motion if self.motion_window else np.ones(starts), allowed, place)
         b, d = first + margin, first + margin + between
         # c stays away from b and d by a quarter of the way: next to them a tuple has no order to see.
@@ -219,3 +221,8 @@ class ShuffleAndLearn:
         middle = np.where(in_order, _C, np.where(early < 0.5, _A, _E))
         first = np.where(reverse < 0.5, _D, _B)
         return np.stack([first, middle, _B + _D - first], axis=2), in_order
+
+
+def _frames_in(seconds: float, video: Video) -> int:
+    """Whole frames that fit into `seconds`; 0.28 s at 25 frames a second are 7, whatever floats make of it."""
+    return int(seconds * float(video.frame_rate) + 1e-6)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.media import MediaBatch
@@ -51,10 +52,10 @@ Sing = Callable[[Sidecar, int, int], np.ndarray]
 
 
 def noise(sidecar: Sidecar, frames: np.ndarray) -> np.ndarray:
-    """A texture of the clip's own that moves to the right by two pixels a frame."""
+    """64 by 64 pixels of a texture of the source's own that moves by two pixels a frame."""
     rng = np.random.default_rng(int(sidecar.source.id, 16))
-    texture = rng.integers(0, 256, (128, 320, 3), np.uint8)
-    return np.stack([texture[:, 160 - 2 * frame : 288 - 2 * frame] for frame in frames])
+    texture = rng.integers(0, 256, (64, 640, 3), np.uint8)
+    return np.stack([texture[:, 2 * frame : 2 * frame + 64] for frame in frames])
 
 
 def hum(sidecar: Sidecar, start: int, length: int) -> np.ndarray:
@@ -103,6 +104,30 @@ def filmed(
 
 def batched(task: PretextTask, sidecars: Sequence[Sidecar], **settings: object) -> PretextBatch:
     return task.build(*filmed(task, sidecars, **settings))
+
+
+class Calls(TorchDispatchMode):
+    """Counts the operations that torch is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+def counted(function: Callable[..., object], *arguments: object) -> int:
+    with Calls() as calls:
+        function(*arguments)
+    return calls.count
+
+
+@pytest.fixture
+def calls() -> Callable[..., int]:
+    """Counts torch's operations in a call: function and arguments → count."""
+    return counted
 
 
 @pytest.fixture

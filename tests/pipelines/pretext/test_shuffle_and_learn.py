@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.guards import GUARDS
@@ -18,11 +17,6 @@ from unreel.shards.sample import pack_column
 SMALL = ShuffleAndLearn(window=64, crop=48, size=32, camera_shift=16, min_difference=0)
 PLAIN = replace(SMALL, camera_shift=0, brightness=0, contrast=0, saturation=0, hue=0, grey=0, flip=0)
 """Every guard on the pictures off."""
-
-
-def window_of(paint: Callable) -> Callable:
-    """Pictures of 64 by 64 pixels, which is what the tests' tasks decode."""
-    return lambda sidecar, frames: paint(sidecar, frames)[:, :64, :64]
 
 
 def tuples_of(task: ShuffleAndLearn, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -89,6 +83,11 @@ def test_a_clip_that_is_too_short_is_refused_with_what_it_lacks(sidecar: Callabl
         SMALL.plan(sidecar(frames=60, cuts=(30,)), Draws.of(1, SMALL.name, [0]))
 
 
+def test_a_clip_without_a_motion_curve_is_refused(sidecar: Callable) -> None:
+    with pytest.raises(PlanImpossible, match="no motion curve"):
+        SMALL.plan(sidecar(motion=b""), Draws.of(1, SMALL.name, [0]))
+
+
 def test_what_needs_states_is_enough_for_a_plan(sidecar: Callable) -> None:
     for rate in ((10, 1), (24, 1), (30000, 1001)):
         frames = int(np.ceil(SMALL.needs.min_seconds * rate[0] / rate[1]))
@@ -120,7 +119,7 @@ def test_times_and_gaps_do_not_tell_the_label(sidecar: Callable, batch_of: Calla
 
 
 def test_batch_has_the_promised_shapes(sidecar: Callable, batch_of: Callable) -> None:
-    batch = batch_of(SMALL, [sidecar(number) for number in range(6)], paint=window_of_noise())
+    batch = batch_of(SMALL, [sidecar(number) for number in range(6)])
     assert batch.inputs["frame"].shape == (6, 5, 3, 32, 32) and batch.inputs["frame"].dtype == torch.float32
     assert batch.inputs["tuples"].shape == (6, 4, 3) and batch.inputs["tuples"].dtype == torch.int64
     assert batch.targets.shape == (6, 4) and batch.targets.dtype == torch.int64
@@ -129,22 +128,11 @@ def test_batch_has_the_promised_shapes(sidecar: Callable, batch_of: Callable) ->
     assert all(len(fact) == 6 for fact in batch.facts.values())
 
 
-def window_of_noise() -> Callable:
-    def paint(sidecar: object, frames: np.ndarray) -> np.ndarray:
-        rng = np.random.default_rng(int(sidecar.source.id, 16))
-        texture = rng.integers(0, 256, (64, 256, 3), np.uint8)
-        return np.stack([texture[:, frame : frame + 64] for frame in frames])
-
-    return paint
-
-
 def test_rows_do_not_depend_on_the_batch_around_them(sidecar: Callable, batch_of: Callable) -> None:
     clips = [sidecar(number) for number in range(12)]
-    whole = batch_of(SMALL, clips, paint=window_of_noise())
+    whole = batch_of(SMALL, clips)
     for rows in ([5], [3, 7], list(range(6)), list(range(6, 12))):
-        part = batch_of(
-            SMALL, [clips[row] for row in rows], positions=rows, paint=window_of_noise(), failed=()
-        )
+        part = batch_of(SMALL, [clips[row] for row in rows], positions=rows)
         assert torch.equal(part.inputs["frame"], whole.inputs["frame"][rows])
         assert torch.equal(part.inputs["tuples"], whole.inputs["tuples"][rows])
         assert torch.equal(part.targets, whole.targets[rows])
@@ -152,7 +140,7 @@ def test_rows_do_not_depend_on_the_batch_around_them(sidecar: Callable, batch_of
 
 def test_a_failed_row_changes_no_other(sidecar: Callable, batch_of: Callable) -> None:
     clips = [sidecar(number) for number in range(6)]
-    whole, hurt = (batch_of(SMALL, clips, paint=window_of_noise(), failed=rows) for rows in ((), (2,)))
+    whole, hurt = (batch_of(SMALL, clips, failed=rows) for rows in ((), (2,)))
     others = [0, 1, 3, 4, 5]
     assert hurt.valid.tolist() == [row != 2 for row in range(6)]
     assert torch.equal(hurt.inputs["frame"][others], whole.inputs["frame"][others])
@@ -161,7 +149,7 @@ def test_a_failed_row_changes_no_other(sidecar: Callable, batch_of: Callable) ->
 
 def test_seeds_and_positions_give_different_questions(sidecar: Callable, batch_of: Callable) -> None:
     clips = [sidecar(0)] * 8
-    one, same, other = (batch_of(SMALL, clips, seed=seed, paint=window_of_noise()) for seed in (1, 1, 2))
+    one, same, other = (batch_of(SMALL, clips, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(one.inputs["frame"], same.inputs["frame"])
     assert not torch.equal(one.inputs["tuples"], other.inputs["tuples"])
     assert len({tuple(row) for row in one.facts["frames"].tolist()}) > 4
@@ -183,23 +171,11 @@ def test_clips_whose_frames_look_alike_are_left_out_whatever_their_class(
     assert (unguarded.targets >= 0).all()
 
 
-class Calls(TorchDispatchMode):
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.count += 1
-        return function(*args, **(kwargs or {}))
-
-
-def test_build_has_no_loop_over_samples(sidecar: Callable, film: Callable) -> None:
+def test_build_has_no_loop_over_samples(sidecar: Callable, film: Callable, calls: Callable) -> None:
     counts = []
     for rows in (4, 24):
-        media, draws = film(SMALL, [sidecar(number) for number in range(rows)], paint=window_of_noise())
-        with Calls() as calls:
-            SMALL.build(media, draws)
-        counts.append(calls.count)
+        media, draws = film(SMALL, [sidecar(number) for number in range(rows)])
+        counts.append(calls(SMALL.build, media, draws))
     assert counts[0] == counts[1] < 150
 
 
@@ -253,7 +229,7 @@ def test_camera_shift_hides_a_pan_in_so_far_as_it_is_longer(sidecar: Callable, b
 
 
 def test_the_flip_is_shared_and_colours_are_not(sidecar: Callable, batch_of: Callable) -> None:
-    facts = batch_of(SMALL, [sidecar(n) for n in range(30)], paint=window_of_noise()).facts
+    facts = batch_of(SMALL, [sidecar(n) for n in range(30)]).facts
     assert facts["flip"].shape == (30,) and 0 < facts["flip"].mean() < 1
     assert (np.ptp(facts["brightness"], axis=1) > 0).all()
     assert (facts["window_left"].shape, facts["crop_left"].shape) == ((30,), (30, 5))
