@@ -42,16 +42,15 @@ def eval(
     """
     import msgspec
 
-    from unreel.tools.evaluation import evaluate_run
+    from unreel.tools.evaluation import evaluate_run, write_evaluation
 
     if passes < 1:
         raise ValueError(f"--passes {passes}: allowed are 1 and more")
     with progress(None, "evaluating") as ticker:
         evaluation = evaluate_run(run, data=data, twin=twin, passes=passes, say=ticker.say)
-    result = msgspec.to_builtins(evaluation)
-    write_result(result, str(run / "eval.json"))
+    write_evaluation(evaluation, run / "eval.json")
     show_evaluation(evaluation)
-    write_result(result, json)
+    write_result(msgspec.to_builtins(evaluation), json)
     console.print(f"{evaluation.seconds:.0f} s; written to {run / 'eval.json'}")
 
 

@@ -29,7 +29,16 @@ from unreel.pipelines.stills import Stills
 from unreel.shards.catalogue import Catalogue
 from unreel.tools.twin import transplant, with_settings
 
-__all__ = ["LOW_LEVEL", "TRAINED", "UNTRAINED", "Evaluation", "Knowledge", "evaluate_run", "read_evaluation"]
+__all__ = [
+    "LOW_LEVEL",
+    "TRAINED",
+    "UNTRAINED",
+    "Evaluation",
+    "Knowledge",
+    "evaluate_run",
+    "read_evaluation",
+    "write_evaluation",
+]
 
 TRAINED: Final = "trained"
 UNTRAINED: Final = "untrained"
@@ -132,6 +141,11 @@ def read_evaluation(path: Path) -> Evaluation:
         return msgspec.json.decode(path.read_bytes(), type=Evaluation)
     except msgspec.DecodeError as error:
         raise ValueError(f"{path}: not an evaluation ({error}); write it anew with `unreel eval`") from error
+
+
+def write_evaluation(evaluation: Evaluation, path: Path) -> None:
+    """Write `eval.json`; numbers that are not known are null."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(evaluation), indent=2) + b"\n")
 
 
 def _score(

@@ -1,0 +1,176 @@
+"""Sentences about a run, computed from its numbers: what was learned, and plainly what was not."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from unreel.models.evaluation import Estimate, Finding, PretextScore
+    from unreel.tools.evaluation import Evaluation, Knowledge
+
+__all__ = [
+    "ABOUT",
+    "About",
+    "Verdict",
+    "about",
+    "judge_knowledge",
+    "judge_pretext",
+    "number",
+    "percent",
+    "plus_minus",
+]
+
+_ERRORS: Final = 3.0
+"""Standard errors that a difference has to have before it is called one."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """A task for someone who never heard of it.
+
+    Attributes:
+        title: its name in words.
+        question: what is asked, in a sentence.
+        reason: why an answer takes some understanding, in a sentence.
+        twin: what remains of the question when the objects are gone.
+    """
+
+    title: str
+    question: str
+    reason: str
+    twin: str
+
+
+ABOUT: Final[dict[str, About]] = {
+    "shuffle_and_learn": About(
+        title="Shuffle and learn",
+        question="Here are three frames of one clip: was the middle one filmed between the other two?",
+        reason="Whoever answers has to see how things move: where they are, how high, in which phase of a swing.",
+        twin="Without the moving objects there is no order left to see, so that only guessing remains.",
+    ),
+    "correspondence": About(
+        title="Audio-visual correspondence",
+        question="Here are a frame and a second of sound: were they recorded together?",
+        reason="Whoever answers has to know what things look like, what they sound like, and which go together.",
+        twin="Without the objects the sound has no visible source, so that only guessing remains.",
+    ),
+}
+"""By the task's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One sentence.
+
+    Attributes:
+        level: `good`; `bad` where something was not learned or a control failed; `open` where it cannot be said.
+        text: the sentence.
+    """
+
+    level: Literal["good", "bad", "open"]
+    text: str
+
+
+def about(task: str) -> About:
+    """What is known of a task; of one that is not listed, its name."""
+    return ABOUT.get(task, About(task.replace("_", " ").capitalize(), "", "", ""))
+
+
+def percent(value: float) -> str:
+    """`71.2 %`."""
+    return f"{100 * value:.1f}\u202f%"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """`0.712`, or a dash for what is not known."""
+    return "\u2013" if value is None else f"{value:.{digits}f}".replace("-", "\u2212")
+
+
+def plus_minus(estimate: "Estimate") -> str:
+    """`71.2 % ± 1.4`: a share and its standard error, in per cent."""
+    if estimate.standard_error is None:
+        return percent(estimate.value)
+    return f"{percent(estimate.value)} ± {100 * estimate.standard_error:.1f}"
+
+
+def judge_pretext(evaluation: "Evaluation") -> list[Verdict]:
+    """Is the task solved above chance, and is it at chance where it has to be?"""
+    score, twin = evaluation.pretext, evaluation.on_twin
+    verdicts = [_above_chance(evaluation.task, score)]
+    if twin is not None:
+        verdicts.append(_twin_at_chance(twin, learned=_learned(score)))
+    else:
+        verdicts.append(
+            Verdict(
+                "open",
+                "There is no object-less twin of these clips: a cue beside the content cannot be ruled out.",
+            )
+        )
+    return verdicts
+
+
+def judge_knowledge(knowledge: "Knowledge", *, against: str) -> list[Verdict]:
+    """Which factors do trained features know better than the encoder `against`, and which not?"""
+    findings = [finding for finding in knowledge.findings if finding.method != "knn"]
+    if not findings:
+        text = f"The data set names no label or track that the {knowledge.tower} tower's features could be asked for."
+        return [Verdict("open", text)]
+    better = [f for f in findings if f.gains[against].exceeds(0.0, standard_errors=_ERRORS)]
+    worse = [f for f in findings if _reversed_exceeds(f.gains[against])]
+    same = [f for f in findings if f not in better and f not in worse]
+    return [
+        *_list(better, "good", f"The {knowledge.tower} tower knows more than {against}:", against),
+        *_list(same, "open", f"No more than {against}, within {_ERRORS:g} standard errors:", against),
+        *_list(worse, "bad", f"The {knowledge.tower} tower knows less than {against}:", against),
+    ]
+
+
+def _above_chance(task: str, score: "PretextScore") -> Verdict:
+    accuracy = score.balanced_accuracy
+    text = (
+        f"{about(task).title}: {plus_minus(accuracy)} balanced accuracy on {accuracy.sources:,} held-out sources "
+        f"(chance {percent(score.chance)})"
+    )
+    if _learned(score):
+        return Verdict("good", f"{text}.")
+    return Verdict(
+        "bad", f"{text}. That is not above chance by {_ERRORS:g} standard errors: the task is not learned."
+    )
+
+
+def _twin_at_chance(twin: "PretextScore", *, learned: bool) -> Verdict:
+    accuracy = twin.balanced_accuracy
+    text = f"{plus_minus(accuracy)} on the object-less twin"
+    error = accuracy.standard_error
+    if error is None:
+        return Verdict("open", f"{text}; one source says nothing about its error.")
+    if abs(accuracy.value - twin.chance) > _ERRORS * error:
+        return Verdict(
+            "bad", f"{text}. That is not chance: part of the answer comes from something beside the objects."
+        )
+    meaning = ": the answer comes from the objects" if learned else ""
+    return Verdict("good", f"{text}, which is chance{meaning}.")
+
+
+def _learned(score: "PretextScore") -> bool:
+    return score.balanced_accuracy.exceeds(score.chance, standard_errors=_ERRORS)
+
+
+def _reversed_exceeds(gain: "Estimate") -> bool:
+    return gain.standard_error is not None and gain.value < -_ERRORS * gain.standard_error
+
+
+def _list(
+    findings: Sequence["Finding"], level: Literal["good", "bad", "open"], opening: str, against: str
+) -> Iterable[Verdict]:
+    """One sentence about all of `findings`; none when there are none."""
+    if findings:
+        yield Verdict(level, f"{opening} {'; '.join(_compare(finding, against) for finding in findings)}.")
+
+
+def _compare(finding: "Finding", against: str) -> str:
+    """`height y (R² 0.91 against 0.80)`."""
+    trained, other = finding.estimates["trained"], finding.estimates[against]
+    if finding.classes:
+        return f"{finding.factor} ({percent(trained.value)} against {percent(other.value)})"
+    return f"{finding.factor} (R² {trained.value:.2f} against {other.value:.2f})"
