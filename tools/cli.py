@@ -65,3 +65,7 @@ def main() -> None:
 def _stop(error: Exception, code: Exit) -> None:
     console.print(f"[bold red]unreel:[/] {escape(str(error))}")
     sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -26,6 +26,7 @@ from unreel.shards.catalogue import Catalogue
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.reader import EncodedSample, Reader
 from unreel.shards.sample import Sidecar
+from unreel.tools.synth import synth
 
 __all__ = ["ClipTask", "Setting", "contestants", "generated_shards"]
 
@@ -101,10 +102,8 @@ def contestants(setting: Setting, backend: str) -> Iterator[dict[str, Callable[[
 
 def generated_shards(folder: Path) -> Path:
     """Generate a small world below `folder` and build it; returns the folder of shards."""
-    from unreel.tools.synth.write import write_world  # the generator is only needed without shards
-
     world, shards = folder / "world", folder / "shards"
-    write_world(world, clips=64)
+    synth(world, clips=64)
     build([world / "labels.csv"], shards, workers=os.cpu_count() or 1)
     return shards
 
