@@ -27,7 +27,7 @@ _PROBE_BATCH: Final = 8
 _REPORTS_SUFFIX: Final = ".reports.json"
 
 
-class SourceReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one source."""
 
     source: str

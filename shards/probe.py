@@ -1,6 +1,7 @@
 """What is this file? Opened with a pinned demuxer, its packets read to the end, its first picture decoded."""
 
 import hashlib
+import os
 from fractions import Fraction
 from typing import Final, NamedTuple
 
@@ -32,12 +33,14 @@ SKIPPED: Final = frozenset(
 _UNSPECIFIED: Final = 2
 _READ_BYTES: Final = 1 << 20
 # Header and packets may disagree on the length by this share and these seconds before a file counts as cut short.
-_MISSING_SHARE: Final = 0.05
-_MISSING_SECONDS: Final = 1.0
+_MISSING_SHARE: Final = 0.02
+_MISSING_SECONDS: Final = 0.5
 # Containers whose header states the length; of the others FFmpeg guesses it from what is there.
 _STATES_LENGTH: Final = frozenset({"avi", "flv", "matroska", "mov"})
 # MPEG streams time their PES packets, and of two frames in one packet FFmpeg guesses the second.
 _TIMES_NOT_EACH_FRAME: Final = frozenset({"mpeg", "mpegts"})
+# What PyAV raises on damaged files; some of it comes from its own tables and not from FFmpeg.
+_FAILURES: Final = (av.FFmpegError, ArithmeticError, EOFError, LookupError, ValueError)
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +90,8 @@ def probe(source: SourceFile, profile: Profile) -> Probe:
     Raises:
         MediaRefused: the profile does not take it; the reasons in `SKIPPED` are no fault of the file.
     """
+    if not os.path.exists(source.path):
+        raise MediaRefused("missing", "there is no such file")
     if not is_plain_file(source.path):
         raise MediaRefused("unreadable", "not a regular file that can be read")
     demuxer, digest = _identify_and_digest(source)
@@ -94,8 +99,8 @@ def probe(source: SourceFile, profile: Profile) -> Probe:
     try:
         with av.open(f"file:{source.path}", format=demuxer, options=options) as container:
             return _measure(container, demuxer, digest, profile)
-    except (av.FFmpegError, StopIteration, EOFError) as error:
-        what = error.strerror if isinstance(error, av.FFmpegError) else "it ends too early"
+    except _FAILURES as error:
+        what = error.strerror if isinstance(error, av.FFmpegError) else repr(error)
         raise MediaRefused("damaged", f"opened as {demuxer}: {what}") from error
 
 

@@ -83,14 +83,15 @@ class Streams:
         """Read all pipes to their ends; what was not yet taken of each.
 
         Raises:
-            MediaRefused: the process failed, with the first line of its complaint.
+            MediaRefused: the process failed or complained, with the first line of its complaint.
         """
         while self._selector.get_map():
             self._drain()
         code = self._process.wait()
         rest = {name: bytes(buffer) for name, buffer in self._buffers.items()}
         complaint = rest.pop("complaint").decode(errors="replace").strip()
-        if code:
+        # Some demuxers end a damaged file with a complaint and no error.
+        if code or complaint:
             first = _ADDRESS.sub("]", complaint.split("\n", 1)[0])
             raise MediaRefused("damaged", first or f"ffmpeg ended with code {code}")
         return rest

@@ -232,3 +232,24 @@ def test_progress_reaches_its_totals(videos: Path, tmp_path: Path) -> None:
     seen: dict[str, tuple[int, int]] = {}
     build([videos], tmp_path / "out", progress=lambda stage, done, total: seen.update({stage: (done, total)}))
     assert seen == {"probe": (6, 6), "build": (6, 6)}
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_every_mutated_source_is_built_or_refused(
+    suffix: str, clip: Path, tmp_path: Path, ffmpeg: FFmpeg
+) -> None:
+    folder, rng = tmp_path / "mutants", random.Random(0)
+    folder.mkdir()
+    ffmpeg("-stream_loop", 1, "-i", clip, "-c", "copy", tmp_path / f"whole.{suffix}")
+    whole = (tmp_path / f"whole.{suffix}").read_bytes()
+    for number in range(8):
+        mutant = bytearray(whole[: rng.randrange(len(whole) // 2)] if number % 4 == 0 else whole)
+        for _ in range((0, 1, 10, 200)[number % 4]):
+            mutant[rng.randrange(len(mutant))] = rng.randrange(256)
+        (folder / f"{number}.{suffix}").write_bytes(mutant)
+    summary = build([folder], tmp_path / "out")
+    assert summary.done + summary.skipped + summary.refused == summary.sources == 8
+    # Halves are always found out, and so are two hundred wrong bytes.
+    for number in (0, 3, 4, 7):
+        if suffix != "ts" or number in (3, 7):
+            assert statuses(summary)[f"{number}.{suffix}"].startswith("refused")

@@ -1,8 +1,10 @@
 """Probing generated files: what they are, how they are turned, cut and scaled, and why others are not taken."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from unreel.shards.errors import MediaRefused
@@ -137,15 +139,17 @@ def test_mp4_without_its_header_is_refused(clip: Path, tmp_path: Path) -> None:
 
 
 def test_limits_are_held_before_anything_is_decoded(clip: Path) -> None:
-    import msgspec
-
     small = msgspec.structs.replace(PROFILE, max_pixels=100, max_seconds=60.0)
     with pytest.raises(MediaRefused, match="too-large: 160x120 pixels; profile clips-128 takes 100"):
         probe(list_sources([clip])[0], small)
 
 
 def test_pipe_is_not_waited_for(tmp_path: Path) -> None:
-    import os
-
     os.mkfifo(tmp_path / "pipe.mp4")
     assert reason_for(tmp_path / "pipe.mp4") == "unreadable"
+
+
+def test_file_that_a_manifest_names_may_be_missing(tmp_path: Path) -> None:
+    manifest = tmp_path / "labels.csv"
+    manifest.write_text("path\nnowhere.mp4\n")
+    assert reason_for(manifest) == "missing"

@@ -1,0 +1,80 @@
+"""`unreel build` as a user meets it."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from unreel.tools.build import build
+
+APP = typer.Typer()
+APP.command()(build)
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    """A folder of one video and one text that pretends to be one."""
+    folder = tmp_path / "media"
+    folder.mkdir()
+    source = ["-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=1.2", "-c:v", "libx264", str(folder / "a.mp4")]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *source], check=True)
+    (folder / "text.mp4").write_text("dear diary")
+    return folder
+
+
+def test_summary_counts_and_says_why(media: Path, tmp_path: Path) -> None:
+    out, summary = tmp_path / "shards", tmp_path / "summary.json"
+    done = CliRunner().invoke(
+        APP, [str(media), str(out), "--workers", "1", "--ceiling", "0.5", "--json", str(summary)]
+    )
+    assert done.exit_code == 0, done.output
+    written = json.loads(summary.read_text())
+    assert {name: written[name] for name in ("sources", "done", "skipped", "refused", "samples")} == {
+        "sources": 2,
+        "done": 1,
+        "skipped": 0,
+        "refused": 1,
+        "samples": 1,
+    }
+    assert [(report["status"], report.get("reason", "")) for report in written["reports"]] == [
+        ("done", ""),
+        ("refused", "not-media"),
+    ]
+    assert json.loads((out / "build.json").read_text()) == written
+    assert (out / "catalogue.json").exists()
+    assert "1 done, 0 skipped, 1 refused" in done.stderr
+
+
+def test_refusals_above_the_ceiling_are_exit_code_3(media: Path, tmp_path: Path) -> None:
+    assert CliRunner().invoke(APP, [str(media), str(tmp_path / "shards"), "--workers", "1"]).exit_code == 3
+
+
+def test_nothing_built_is_a_failure_even_without_refusals(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("dear diary")
+    done = CliRunner().invoke(APP, [str(tmp_path / "notes.txt"), str(tmp_path / "shards"), "--workers", "1"])
+    assert done.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["only-one"], "at least one source"),
+        (["nowhere", "out"], "no such file"),
+        ([".", "out", "--profile", "clips-1"], "clips-128"),
+        ([".", "out", "--workers", "-1"], "workers -1"),
+    ],
+)
+def test_wrong_use_says_what_is_needed(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        CliRunner().invoke(APP, arguments, catch_exceptions=False)
+
+
+def test_help_shows_an_example() -> None:
+    assert "unreel build videos/" in CliRunner().invoke(APP, ["--help"], terminal_width=200).output
