@@ -6,8 +6,11 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from unreel.pipelines.decode import available
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("models", "pipelines", "shards", "tools")
@@ -19,6 +22,9 @@ ALLOWED = {
     "tools": {"models", "pipelines", "shards", "tools"},
 }
 """Part → the parts that it may import. Data moves one way."""
+LIBRARIES = {"nvidia.dali", "decord", "torchcodec", "webdataset", "ray"}
+BACKENDS = {f"unreel.pipelines.decode.{name}" for name in ("dali", "decord", "torchcodec")}
+"""Modules that need a library of their name; `decode.make_backend` imports them when they are asked for."""
 
 
 def modules() -> list[Path]:
@@ -30,15 +36,23 @@ def name_of(path: Path) -> str:
     return ".".join(("unreel", *parts)).removesuffix(".__init__")
 
 
+def names_of(node: ast.AST) -> set[str]:
+    """The modules that one statement imports."""
+    if isinstance(node, ast.ImportFrom):
+        assert node.level == 0, f"line {node.lineno}: relative import"
+        return {node.module or ""}
+    return {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
+
+
 def imports_of(path: Path) -> set[str]:
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: relative import"
-            names.add(node.module or "")
-        elif isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-    return names
+    return {name for node in ast.walk(ast.parse(path.read_text())) for name in names_of(node)}
+
+
+def load(name: str) -> ModuleType:
+    """Import a module; a backend whose library cannot be loaded here skips the test with the reason."""
+    if name in BACKENDS and (missing := available()[name.rsplit(".", 1)[1]]):
+        pytest.skip(missing)
+    return importlib.import_module(name)
 
 
 def test_package_list_equals_the_tree() -> None:
@@ -61,14 +75,15 @@ def test_arrows_between_parts(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_public_names_exist(path: Path) -> None:
-    module = importlib.import_module(name_of(path))
+    module = load(name_of(path))
     missing = [name for name in getattr(module, "__all__", ()) if not hasattr(module, name)]
     assert not missing
 
 
 def test_no_module_is_loaded_under_two_names() -> None:
-    for path in modules():
-        importlib.import_module(name_of(path))
+    usable = {name for name in BACKENDS if available()[name.rsplit(".", 1)[1]] is None}
+    for name in {name_of(path) for path in modules()} - BACKENDS | usable:
+        importlib.import_module(name)
     names: dict[str, list[str]] = {}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
@@ -83,16 +98,20 @@ def test_help_is_quick_to_import() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_optional_libraries_are_not_imported_at_module_level() -> None:
-    optional = {"nvidia", "decord", "torchcodec", "webdataset", "ray"}
+def test_optional_libraries_are_imported_only_by_the_backends_named_after_them() -> None:
     for path in modules():
-        tree = ast.parse(path.read_text())
-        for node in tree.body:
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not optional & {name.split(".")[0] for name in names}, (
-                f"{path} imports {names} at module level"
-            )
+        at_load = {name for node in ast.parse(path.read_text()).body for name in names_of(node)}
+        optional = {name for name in at_load if any(f"{name}.".startswith(f"{part}.") for part in LIBRARIES)}
+        assert not optional or name_of(path) in BACKENDS, f"{path} imports {optional}"
+
+
+def test_everything_else_imports_without_them() -> None:
+    names = sorted({name_of(path) for path in modules()} - BACKENDS)
+    code = f"import sys; [__import__(name) for name in {names}]; print(sorted(set({sorted(LIBRARIES)}) & sys.modules.keys()))"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_locks_pin_by_hash_and_name_no_host() -> None:
