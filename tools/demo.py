@@ -215,7 +215,8 @@ def _train(config: "RunConfig", run: Path) -> str:
 
 
 def _evaluate(run: Path, twin: Path | None) -> str:
-    from unreel.tools.evaluation import evaluate_run, write_evaluation
+    from unreel.tools.evaluate import evaluate_run
+    from unreel.tools.evaluation import write_evaluation
     from unreel.tools.verdicts import plus_minus
 
     with progress(None, "evaluating") as ticker:

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from unreel.tools.console import console, output, progress, write_result
+from unreel.tools.verdicts import CONTROLS
 
 if TYPE_CHECKING:
     from unreel.models.evaluation import Estimate
@@ -42,7 +43,8 @@ def eval(
     """
     import msgspec
 
-    from unreel.tools.evaluation import evaluate_run, write_evaluation
+    from unreel.tools.evaluate import evaluate_run
+    from unreel.tools.evaluation import write_evaluation
 
     if passes < 1:
         raise ValueError(f"--passes {passes}: allowed are 1 and more")
@@ -73,6 +75,9 @@ def _pretext_table(evaluation: "Evaluation") -> Table:
     rows = [("held-out sources", evaluation.pretext)]
     if evaluation.on_twin is not None:
         rows.append(("the same without objects", evaluation.on_twin))
+    rows += [
+        (f"the head alone, on {CONTROLS[name]}", score) for name, score in evaluation.controls.items()
+    ]
     for name, score in rows:
         accuracy = score.balanced_accuracy
         counts = (sum(score.decisions), score.clips, accuracy.sources, score.failures)

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from unreel.models.evaluation import Finding, PretextScore
 from unreel.tools.charts import Bar, Curve, Point, draw_bars, draw_curves, draw_points
 from unreel.tools.evaluation import LOW_LEVEL, TRAINED, UNTRAINED, Evaluation
-from unreel.tools.verdicts import about
+from unreel.tools.verdicts import CONTROLS, about
 
 __all__ = ["WORDS", "chart_accuracies", "chart_findings", "chart_training"]
 
@@ -63,6 +63,8 @@ def _points(evaluation: Evaluation) -> Iterator[Point]:
     yield _point(f"{title}: held-out sources", evaluation.pretext, series=0)
     if evaluation.on_twin is not None:
         yield _point("the same clips without objects", evaluation.on_twin, series=1)
+    for name, score in evaluation.controls.items():
+        yield _point(f"the head alone, on {CONTROLS[name]}", score, series=2)
 
 
 def _point(label: str, score: PretextScore, *, series: int) -> Point:

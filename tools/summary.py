@@ -10,10 +10,10 @@ import msgspec
 from markupsafe import Markup
 
 from unreel.models.training.log import read_metrics
-from unreel.tools.evaluation import UNTRAINED, Evaluation, Knowledge, read_evaluation
+from unreel.tools.evaluation import Evaluation, Knowledge, read_evaluation
 from unreel.tools.exhibits import WORDS, chart_accuracies, chart_findings, chart_training
 from unreel.tools.stages import DemoFolder, DemoLog, StageRecord
-from unreel.tools.verdicts import ABOUT, About, Verdict, about, judge_knowledge, judge_pretext
+from unreel.tools.verdicts import ABOUT, CONTROLS, About, Verdict, about, judge_knowledge, judge_pretext
 
 __all__ = ["DataSection", "Pace", "Probed", "Summary", "TaskSection", "summarise"]
 
@@ -83,6 +83,7 @@ class Summary:
     data: DataSection | None
     stages: Sequence[StageRecord]
     words: dict[str, str]
+    controls: dict[str, str]
 
     @property
     def seconds(self) -> float:
@@ -110,6 +111,7 @@ def summarise(folder: DemoFolder) -> Summary:
         data=_data(folder.shards),
         stages=list(log.stages.values()),
         words=WORDS,
+        controls=CONTROLS,
     )
 
 
@@ -141,7 +143,7 @@ def _task(folder: DemoFolder, name: str, skipped: str) -> TaskSection:
 def _probed(task: str, knowledge: Knowledge) -> Probed:
     return Probed(
         knowledge=knowledge,
-        verdicts=judge_knowledge(knowledge, against=UNTRAINED),
+        verdicts=judge_knowledge(knowledge),
         chart=chart_findings(knowledge.findings, name=f"{task}-{knowledge.tower}"),
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import hypot
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ __all__ = [
     "percent",
     "plus_minus",
 ]
+
+CONTROLS: Final = {"untrained": "untrained towers", "low-level": "8x8 thumbnails"}
+"""Encoder → what a head that learns alone is put on."""
+
+_TRAINED, _UNTRAINED = "trained", "untrained"
 
 _ERRORS: Final = 3.0
 """Standard errors that a difference has to have before it is called one."""
@@ -83,7 +89,10 @@ def percent(value: float) -> str:
 
 def number(value: float | None, digits: int = 3) -> str:
     """`0.712`, or a dash for what is not known."""
-    return "\u2013" if value is None else f"{value:.{digits}f}".replace("-", "\u2212")
+    if value is None:
+        return "\u2013"
+    # Adding 0.0 takes the sign off a zero that was rounded from below.
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\u2212")
 
 
 def plus_minus(estimate: "Estimate") -> str:
@@ -94,34 +103,29 @@ def plus_minus(estimate: "Estimate") -> str:
 
 
 def judge_pretext(evaluation: "Evaluation") -> list[Verdict]:
-    """Is the task solved above chance, and is it at chance where it has to be?"""
+    """Is the task solved above chance, at chance where it has to be, and better than without training the towers?"""
     score, twin = evaluation.pretext, evaluation.on_twin
-    verdicts = [_above_chance(evaluation.task, score)]
-    if twin is not None:
-        verdicts.append(_twin_at_chance(twin, learned=_learned(score)))
-    else:
-        verdicts.append(
-            Verdict(
-                "open",
-                "There is no object-less twin of these clips: a cue beside the content cannot be ruled out.",
-            )
-        )
-    return verdicts
+    missing = "There is no object-less twin of these clips: a cue beside the content cannot be ruled out."
+    return [
+        _above_chance(evaluation.task, score),
+        _twin_at_chance(twin, learned=_learned(score)) if twin is not None else Verdict("open", missing),
+        *(_above_control(score, CONTROLS[name], control) for name, control in evaluation.controls.items()),
+    ]
 
 
-def judge_knowledge(knowledge: "Knowledge", *, against: str) -> list[Verdict]:
-    """Which factors do trained features know better than the encoder `against`, and which not?"""
+def judge_knowledge(knowledge: "Knowledge") -> list[Verdict]:
+    """Which factors do features know better than before training, and which not?"""
     findings = [finding for finding in knowledge.findings if finding.method != "knn"]
     if not findings:
         text = f"The data set names no label or track that the {knowledge.tower} tower's features could be asked for."
         return [Verdict("open", text)]
-    better = [f for f in findings if f.gains[against].exceeds(0.0, standard_errors=_ERRORS)]
-    worse = [f for f in findings if _reversed_exceeds(f.gains[against])]
+    better = [f for f in findings if f.gains[_UNTRAINED].exceeds(0.0, standard_errors=_ERRORS)]
+    worse = [f for f in findings if _reversed_exceeds(f.gains[_UNTRAINED])]
     same = [f for f in findings if f not in better and f not in worse]
     return [
-        *_list(better, "good", f"The {knowledge.tower} tower knows more than {against}:", against),
-        *_list(same, "open", f"No more than {against}, within {_ERRORS:g} standard errors:", against),
-        *_list(worse, "bad", f"The {knowledge.tower} tower knows less than {against}:", against),
+        *_list(better, "good", f"The {knowledge.tower} tower knows more than before training:"),
+        *_list(same, "open", f"No more than before training, within {_ERRORS:g} standard errors:"),
+        *_list(worse, "bad", "Less than before training:"),
     ]
 
 
@@ -152,6 +156,20 @@ def _twin_at_chance(twin: "PretextScore", *, learned: bool) -> Verdict:
     return Verdict("good", f"{text}, which is chance{meaning}.")
 
 
+def _above_control(score: "PretextScore", name: str, control: "PretextScore") -> Verdict:
+    """Decisions of both are on the same sources, so that errors added up as if independent are on the safe side."""
+    text = f"{plus_minus(control.balanced_accuracy)} when the head alone learns, on {name}"
+    errors = [each.balanced_accuracy.standard_error for each in (score, control)]
+    gain = score.balanced_accuracy.value - control.balanced_accuracy.value
+    if None in errors:
+        return Verdict("open", f"{text}; one source says nothing about the error of the difference.")
+    if gain > _ERRORS * hypot(*(error or 0.0 for error in errors)):
+        return Verdict("good", f"{text}: training the towers is worth {100 * gain:.1f} points.")
+    return Verdict(
+        "bad", f"{text}. Training the towers brought no more than that, within {_ERRORS:g} standard errors."
+    )
+
+
 def _learned(score: "PretextScore") -> bool:
     return score.balanced_accuracy.exceeds(score.chance, standard_errors=_ERRORS)
 
@@ -161,16 +179,16 @@ def _reversed_exceeds(gain: "Estimate") -> bool:
 
 
 def _list(
-    findings: Sequence["Finding"], level: Literal["good", "bad", "open"], opening: str, against: str
+    findings: Sequence["Finding"], level: Literal["good", "bad", "open"], opening: str
 ) -> Iterable[Verdict]:
     """One sentence about all of `findings`; none when there are none."""
     if findings:
-        yield Verdict(level, f"{opening} {'; '.join(_compare(finding, against) for finding in findings)}.")
+        yield Verdict(level, f"{opening} {'; '.join(_compare(finding) for finding in findings)}.")
 
 
-def _compare(finding: "Finding", against: str) -> str:
+def _compare(finding: "Finding") -> str:
     """`height y (R² 0.91 against 0.80)`."""
-    trained, other = finding.estimates["trained"], finding.estimates[against]
+    trained, other = finding.estimates[_TRAINED], finding.estimates[_UNTRAINED]
     if finding.classes:
         return f"{finding.factor} ({percent(trained.value)} against {percent(other.value)})"
-    return f"{finding.factor} (R² {trained.value:.2f} against {other.value:.2f})"
+    return f"{finding.factor} (R² {number(trained.value, 2)} against {number(other.value, 2)})"

@@ -1,11 +1,12 @@
 """What was learned: pretext accuracy beside its control, and what frozen features know, with intervals by source."""
 
-from unreel.models.evaluation.control import calibrate, low_level
+from unreel.models.evaluation.control import Thumbnail, calibrate, low_level
 from unreel.models.evaluation.features import Encoder, Features, encode, still_batches
 from unreel.models.evaluation.intervals import Estimate, bootstrap
 from unreel.models.evaluation.knn import knn_predict
 from unreel.models.evaluation.pretext import PretextScore, evaluate
 from unreel.models.evaluation.probe import Examples, classify, regress
+from unreel.models.evaluation.readout import Frozen, evaluate_readouts
 from unreel.models.evaluation.scores import auc, balanced_accuracy, difference, r_squared
 from unreel.models.evaluation.transfer import Finding, find_knowledge
 
@@ -15,7 +16,9 @@ __all__ = [
     "Examples",
     "Features",
     "Finding",
+    "Frozen",
     "PretextScore",
+    "Thumbnail",
     "auc",
     "balanced_accuracy",
     "bootstrap",
@@ -24,6 +27,7 @@ __all__ = [
     "difference",
     "encode",
     "evaluate",
+    "evaluate_readouts",
     "find_knowledge",
     "knn_predict",
     "low_level",

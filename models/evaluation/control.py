@@ -1,41 +1,62 @@
 """What a feature is compared with: the same tower before training, and pixels that no tower has seen."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["calibrate", "low_level"]
+__all__ = ["CELLS", "Thumbnail", "calibrate", "low_level"]
+
+CELLS: Final = 8
+"""Cells along each side of the coarse grid that stands for what plain pixels know."""
+
+T = TypeVar("T")
 
 
 @torch.no_grad()
-def calibrate(tower: nn.Module, inputs: Iterable[Tensor]) -> nn.Module:
+def calibrate(
+    module: nn.Module, inputs: Iterable[T], *, run: Callable[[T], object] | None = None
+) -> nn.Module:
     """Set the running statistics of every batch norm to the mean over `inputs`, by passes in training mode.
 
     An untrained tower whose batch norm knows nothing of the data (mean 0, variance 1) is a weaker control than it has
     to be. Nothing but the norms is in training mode, and no weight changes.
 
     Args:
-        inputs: batches that the tower takes, of the samples that the probe learns from.
+        inputs: batches of the samples that the probe learns from.
+        run: passes a batch through `module`; by default calls it.
 
     Returns:
-        `tower`, in evaluation mode.
+        `module`, in evaluation mode.
     """
-    norms = [module for module in tower.eval().modules() if isinstance(module, _BatchNorm)]
+    norms = [part for part in module.eval().modules() if isinstance(part, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over all passes
         norm.train()
     for batch in inputs:
-        tower(batch)
+        (run or module)(batch)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-    return tower.eval()
+    return module.eval()
 
 
-def low_level(x: Tensor, *, cells: int = 8) -> Tensor:
+def low_level(x: Tensor, *, cells: int = CELLS) -> Tensor:
     """The picture or the spectrogram averaged over a coarse grid: float `[B, C, H, W]` → float `[B, C * cells²]`."""
     return functional.adaptive_avg_pool2d(x, cells).flatten(1)
+
+
+class Thumbnail(nn.Module):
+    """`low_level` in the place of a tower of `kind`."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.embed_dim = {"frame": 3, "audio": 1}[kind] * CELLS**2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return low_level(x)

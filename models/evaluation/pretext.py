@@ -13,7 +13,7 @@ from unreel.models.evaluation.scores import auc, balanced_accuracy
 from unreel.models.objectives import Outcome
 from unreel.pipelines.pretext.task import PretextBatch
 
-__all__ = ["PretextScore", "evaluate"]
+__all__ = ["PretextScore", "evaluate", "score_decisions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ def evaluate(
     logits, targets, sources = (np.concatenate(column) for column in zip(*parts, strict=True))
     if not len(targets):
         raise ValueError(f"no decision to score: all {failures} rows failed; `unreel inspect` shows why")
-    return _score(logits, targets, sources, clips=len(keys), failures=failures)
+    return score_decisions(logits, targets, sources, clips=len(keys), failures=failures)
 
 
 def _decisions(outcome: Outcome, batch: PretextBatch) -> tuple[NDArray, NDArray, NDArray]:
@@ -70,7 +70,10 @@ def _decisions(outcome: Outcome, batch: PretextBatch) -> tuple[NDArray, NDArray,
     return outcome.logits.float().cpu().numpy()[valid], outcome.targets.cpu().numpy()[valid], sources
 
 
-def _score(logits: NDArray, targets: NDArray, sources: NDArray, *, clips: int, failures: int) -> PretextScore:
+def score_decisions(
+    logits: NDArray, targets: NDArray, sources: NDArray, *, clips: int, failures: int
+) -> PretextScore:
+    """The score of M decisions: logits f32 `[M, classes]`, targets i64 `[M]`, sources str `[M]`."""
     classes = logits.shape[1]
     predicted = logits.argmax(axis=1)
     two_way = classes == 2 and len(np.unique(targets)) == 2

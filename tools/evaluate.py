@@ -1,0 +1,207 @@
+"""A trained run on held-out sources: opens what it was trained on, scores it, its twin and its controls."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from torch import Tensor
+
+from unreel.models.evaluation import (
+    Encoder,
+    Features,
+    Frozen,
+    PretextScore,
+    Thumbnail,
+    calibrate,
+    encode,
+    evaluate,
+    evaluate_readouts,
+    find_knowledge,
+    low_level,
+    still_batches,
+)
+from unreel.models.objectives import OBJECTIVES
+from unreel.models.training import LoadedRun, build_model, load_run
+from unreel.pipelines.loader import Loader
+from unreel.pipelines.pretext.task import PretextBatch, PretextTask
+from unreel.pipelines.stills import Stills
+from unreel.shards.catalogue import Catalogue
+from unreel.shards.reader import Reader
+from unreel.tools.evaluation import LOW_LEVEL, TRAINED, UNTRAINED, Evaluation, Knowledge
+from unreel.tools.twin import transplant, with_settings
+
+__all__ = ["evaluate_run"]
+
+_CLIPS: Final = 64
+"""Rows of a batch, a multiple of the usual groups."""
+
+_CALIBRATION: Final = 256
+"""Clips by which the untrained tower's batch norm is calibrated."""
+
+_TEACHING_PASSES: Final = 12
+"""How often each training clip may teach the head of a control, until there are enough decisions."""
+
+_MOMENTS: Final = 8
+"""Frames of each clip that features are taken of."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Batches:
+    """The first batches of a loader, in which each clip is drawn `passes` times; made anew at each iteration."""
+
+    loader: Loader
+    passes: int
+
+    def __iter__(self) -> Iterator[PretextBatch]:
+        steps = math.ceil(self.passes * len(self.loader.selection) / self.loader.batch_size)
+        return map(self.loader.batch, range(steps))
+
+
+def evaluate_run(
+    run: Path,
+    *,
+    data: Path | None = None,
+    twin: Path | None = None,
+    passes: int = 8,
+    say: Callable[[str], None] = lambda _: None,
+) -> Evaluation:
+    """Evaluate the newest checkpoint of `run`.
+
+    Args:
+        data: shards; by default those that the run was trained on.
+        twin: shards of the same clips without their objects.
+        passes: how often each held-out clip is drawn for the task, each time at other moments.
+        say: hears what is being done.
+
+    Raises:
+        ValueError: there is no run or no checkpoint in `run`, or nothing in the data suits it.
+    """
+    begun = time.perf_counter()
+    loaded = load_run(run)
+    catalogue = Catalogue.open(data or loaded.recipe.data.shards)
+    return Evaluation(
+        run=str(run),
+        data=str(catalogue.folder),
+        twin=None if twin is None else str(twin),
+        step=loaded.step,
+        task=loaded.task.name,
+        pretext=_score(loaded, catalogue, loaded.task, passes, say),
+        on_twin=None if twin is None else _score_twin(loaded, catalogue, twin, passes, say),
+        controls=_score_controls(loaded, catalogue, passes, say),
+        knowledge=tuple(_knowledge(loaded, catalogue, kind, say) for kind in loaded.towers),
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _score(
+    loaded: LoadedRun, catalogue: Catalogue, task: PretextTask, passes: int, say: Callable[[str], None]
+) -> PretextScore:
+    say(f"{loaded.task.name} on held-out sources of {catalogue.folder}")
+    # Half of the decisions of each class: the published mix is for training.
+    with _open(loaded, catalogue, with_settings(task, positive=0.5), split="val") as loader:
+        return evaluate(loaded.objective, loaded.towers, _Batches(loader, passes))
+
+
+def _score_twin(
+    loaded: LoadedRun, catalogue: Catalogue, twin: Path, passes: int, say: Callable[[str], None]
+) -> PretextScore:
+    task = transplant(with_settings(loaded.task, positive=0.5), catalogue.folder)
+    return _score(loaded, Catalogue.open(twin), task, passes, say)
+
+
+def _score_controls(
+    loaded: LoadedRun, catalogue: Catalogue, passes: int, say: Callable[[str], None]
+) -> dict[str, PretextScore]:
+    """What the task's head learns by itself, from towers that do not."""
+    say(f"{loaded.task.name} with towers that nobody trained")
+    task = with_settings(loaded.task, positive=0.5)
+    with (
+        _open(loaded, catalogue, task, split="train") as train,
+        _open(loaded, catalogue, task, split="val") as test,
+    ):
+        teaching = _Batches(train, _TEACHING_PASSES)
+        return evaluate_readouts(_untrained(loaded, teaching), train=teaching, test=_Batches(test, passes))
+
+
+def _untrained(loaded: LoadedRun, batches: Iterable[PretextBatch]) -> dict[str, Frozen]:
+    """Encoder → what a run has before training, but for batch norm, which knows the data; and thumbnails."""
+    model = build_model(loaded.recipe)
+    calibrate(model, islice(batches, _CALIBRATION // _CLIPS), run=model)
+    towers = dict(model.towers.items())
+    thumbnails = {kind: Thumbnail(kind) for kind in towers}
+    objective = OBJECTIVES[loaded.task.name](thumbnails, **loaded.recipe.objective)
+    return {UNTRAINED: Frozen(model.objective, towers), LOW_LEVEL: Frozen(objective.eval(), thumbnails)}
+
+
+def _knowledge(loaded: LoadedRun, catalogue: Catalogue, kind: str, say: Callable[[str], None]) -> Knowledge:
+    """Probe one tower: features of training sources teach the probe, those of held-out sources test it."""
+    say(f"what the {kind} tower knows")
+    if not _names_factors(catalogue):
+        return Knowledge(tower=kind, train_clips=0, test_clips=0, failures=0, findings=())
+    stills = _stills(loaded.task, kind)
+    with _open(loaded, catalogue, stills, split="train") as loader:
+        encoders = _encoders(loaded, kind, loader)
+        train = _features(loader, encoders, kind)
+    with _open(loaded, catalogue, stills, split="val") as loader:
+        test = _features(loader, encoders, kind)
+    return Knowledge(
+        tower=kind,
+        train_clips=len(train),
+        test_clips=len(test),
+        failures=train.failures + test.failures,
+        findings=tuple(find_knowledge(train, test, trained=TRAINED)),
+    )
+
+
+def _names_factors(catalogue: Catalogue) -> bool:
+    """Whether the manifest named a label or a track; the first sample of each shard tells."""
+    reader = Reader(catalogue)
+    shards = range(len(catalogue.counts))
+    firsts = (reader.read(shard, 0, members=()).sidecar for shard in shards)
+    return any(sidecar.labels or sidecar.tracks for sidecar in firsts)
+
+
+def _stills(task: PretextTask, kind: str) -> Stills:
+    """Moments as the tower saw them in training, but without augmentation."""
+    settings: Any = task
+    if kind == "audio":
+        return Stills(frames=0, seconds=settings.audio_seconds, sound=settings.features)
+    return Stills(frames=_MOMENTS, crop=(settings.crop, settings.crop), size=(settings.size, settings.size))
+
+
+def _encoders(loaded: LoadedRun, kind: str, loader: Loader) -> dict[str, Encoder]:
+    """The run's tower beside its controls, all of which see the same stills."""
+    untrained = build_model(loaded.recipe).towers[kind]
+    calibrate(untrained, _tower_inputs(loader, kind))
+    return {TRAINED: loaded.towers[kind], UNTRAINED: untrained, LOW_LEVEL: low_level}
+
+
+def _tower_inputs(loader: Loader, kind: str) -> Iterator[Tensor]:
+    """What a tower of `kind` takes, from the first clips of `loader`."""
+    for media, batch in still_batches(loader, min(_CALIBRATION, len(loader.selection))):
+        x = batch.inputs[kind][media.valid]
+        yield x.flatten(0, 1) if kind == "frame" else x
+
+
+def _features(loader: Loader, encoders: dict[str, Encoder], kind: str) -> Features:
+    return encode(loader, encoders, clips=len(loader.selection), modality=kind)
+
+
+def _open(loaded: LoadedRun, catalogue: Catalogue, task: PretextTask, *, split: str) -> Loader:
+    recipe = loaded.recipe
+    return Loader(
+        catalogue,
+        task,
+        batch_size=math.lcm(_CLIPS, task.needs.group),
+        seed=recipe.train.seed,
+        split=split,
+        holdout=recipe.data.holdout,
+        backend=recipe.loader.backend,
+        threads=recipe.loader.threads,
+    )
