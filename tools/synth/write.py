@@ -38,8 +38,8 @@ _LABELS: Final = "labels.csv"
 _X264: Final = {"preset": "superfast", "qp": "18", "bf": "0", "keyint": "250", "threads": "1"}
 """A constant quantiser, because x264's rate control touches up almost every frame of a still picture: in the twin, 3 of
 800 frames differ from the one before (by up to 5 levels) instead of 785. One key frame in ten seconds: no pulse either."""
-_SMPTE170M: Final = 6
-"""H.264's number for the matrix of BT.601: what players assume of small pictures that carry no tag."""
+_BT709: Final = 1
+"""H.264's number for the matrix of BT.709, the one that shards keep: a build has no colours to convert."""
 _AAC: Final = {"aac_coder": "fast"}
 _AUDIO_BITS: Final = 128_000
 
@@ -153,7 +153,7 @@ def _video_stream(container: OutputContainer, world: World) -> VideoStream:
     context = stream.codec_context
     context.time_base = Fraction(1, world.rate)
     context.thread_count, context.flags = 1, context.flags | Flags.bitexact
-    context.colorspace, context.color_range = _SMPTE170M, ColorRange.MPEG
+    context.colorspace, context.color_range = _BT709, ColorRange.MPEG
     return stream
 
 
@@ -171,7 +171,7 @@ def _encode_video(container: OutputContainer, stream: VideoStream, frames: NDArr
         frame = converter.reformat(
             av.VideoFrame.from_ndarray(picture, format="rgb24"),
             format="yuv420p",
-            dst_colorspace=Colorspace.ITU601,
+            dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
         )
         frame.pts, frame.time_base = index, stream.codec_context.time_base
