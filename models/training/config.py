@@ -99,7 +99,7 @@ class LoaderConfig(Section, frozen=True, kw_only=True):
 
     backend: str = "auto"
     threads: Count = 2
-    prefetch: Whole = 2
+    prefetch: Count = 2
     """Batches made ahead of the step."""
 
 

@@ -1,7 +1,7 @@
 """From settings to modules: the pretext task, the towers and the objective of a run."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import torch
@@ -34,7 +34,7 @@ def build_task(settings: Mapping[str, Any]) -> PretextTask:
     if name not in pretext.TASKS:
         raise ValueError(f"task {name!r}: choose one of {', '.join(sorted(pretext.TASKS))}")
     try:
-        return cast(PretextTask, msgspec.convert(fields, pretext.TASKS[name]))
+        return msgspec.convert(fields, pretext.TASKS[name])
     except msgspec.ValidationError as error:
         raise ValueError(f"task {name!r}: {error}") from error
 

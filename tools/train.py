@@ -1,0 +1,158 @@
+"""`unreel train`: train the towers of a recipe on a folder of shards."""
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from unreel.tools.console import Ticker, console, progress, write_result
+
+if TYPE_CHECKING:
+    from unreel.models.training import RunConfig, RunFolder, TrainingResult
+    from unreel.models.training.log import Row
+    from unreel.pipelines.loader import Loader
+
+__all__ = ["run_training", "train"]
+
+_SIGNAL_BASE: Final = 128
+"""A process that ends by signal n says so with exit code 128 + n."""
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a shipped recipe.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of shards; else the recipe's data.shards.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Run folder, made by the run.")] = Path("run"),
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting; repeatable.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the run's newest good checkpoint.")
+    ] = False,
+    json: Annotated[
+        str | None, typer.Option("--json", help="Write the result to FILE (`-`: stdout).")
+    ] = None,
+) -> None:
+    """Train the towers of a recipe, and validate them on sources that training never sees.
+
+    Shipped recipes: `shuffle_and_learn`, `correspondence`, and of both a `_tiny` one for two CPU cores.
+
+    Example:
+
+        unreel train shuffle_and_learn_tiny --data world-shards --out runs/order
+
+        unreel train shuffle_and_learn_tiny --data world-shards --out runs/order --resume
+
+        unreel train correspondence_tiny --data world-shards --out runs/sound --set train.steps=200
+
+    RUN holds recipe.toml, metrics.jsonl, checkpoints/ and tensorboard/ (`tensorboard --logdir RUN`). SIGTERM and Ctrl-C
+    save a checkpoint and stop with exit code 143 and 130; `--resume` then repeats what an unbroken run would have
+    done, on CPU to the last bit.
+    """
+    from unreel.models.training import RunFolder
+    from unreel.tools.recipe import read_recipe
+
+    config = read_recipe(recipe, overrides=[*_data_override(data), *(overrides or [])])
+    result = run_training(config, RunFolder(out), resume=resume)
+    _tell(result, out)
+    write_result(_result_table(result, out), json)
+    if result.stopped.startswith("SIG"):
+        raise typer.Exit(_SIGNAL_BASE + signal.Signals[result.stopped])
+
+
+def run_training(config: "RunConfig", folder: "RunFolder", *, resume: bool = False) -> "TrainingResult":
+    """Resolve a recipe's `auto` choices, open its loaders, and train.
+
+    Raises:
+        ValueError: the recipe names no shards, or nothing in them suits the task.
+        StateMismatch: the folder holds a run with other settings.
+    """
+    from unreel.models.training import Trainer
+    from unreel.models.training.run import continue_config
+
+    if resume and folder.recipe.exists():
+        config = continue_config(folder.read_config(), config)
+    config, loader, validation = _prepare(config)
+    with progress(config.train.steps, "starting") as ticker:
+        trainer = Trainer(
+            config, loader=loader, validation=validation, folder=folder, listeners=[_Screen(ticker)]
+        )
+        return trainer.train(resume=resume)
+
+
+class _Screen:
+    """Shows rows and warnings to a person."""
+
+    def __init__(self, ticker: Ticker) -> None:
+        self._ticker = ticker
+        self._step = 0
+
+    def row(self, row: "Row") -> None:
+        numbers = row.numbers
+        scores = f"loss {numbers['loss']:.3f} · balanced accuracy {numbers['balanced_accuracy']:.3f}"
+        if row.split == "val":
+            console.print(f"step {row.step} · held out ({numbers['sources']} sources): {scores}")
+            return
+        speed = f"{numbers['clips_per_second']:.0f} clips/s · waiting for data {numbers['data_wait']:.0%}"
+        self._ticker.say(f"{scores} · {speed}")
+        self._ticker.advance(row.step - self._step)
+        self._step = row.step
+
+    def warn(self, text: str) -> None:
+        console.print(text, style="bold yellow", markup=False)
+
+    def close(self) -> None:
+        """The bar closes itself."""
+
+
+def _data_override(data: Path | None) -> list[str]:
+    return [] if data is None else [f"data.shards={data.resolve()}"]
+
+
+def _prepare(config: "RunConfig") -> tuple["RunConfig", "Loader", "Loader | None"]:
+    """The resolved settings, the loader of the training sources and that of the held-out ones."""
+    import msgspec
+
+    from unreel.models.training.environment import resolve
+
+    config = msgspec.structs.replace(config, train=resolve(config.train))
+    loader = _open_loader(config, split="train")
+    backend = msgspec.structs.replace(config.loader, backend=loader.backend.name)
+    config = msgspec.structs.replace(config, loader=backend)
+    return config, loader, _open_loader(config, split="val") if config.data.holdout else None
+
+
+def _open_loader(config: "RunConfig", *, split: str) -> "Loader":
+    from unreel.models.training import build_task
+    from unreel.pipelines.loader import Loader
+    from unreel.shards.catalogue import Catalogue
+
+    if not config.data.shards:
+        raise ValueError("the recipe names no shards: add --data FOLDER")
+    return Loader(
+        Catalogue.open(Path(config.data.shards)),
+        build_task(config.task),
+        batch_size=config.train.batch_size,
+        seed=config.train.seed,
+        split=split,
+        holdout=config.data.holdout,
+        backend=config.loader.backend,
+        threads=config.loader.threads,
+        device=config.train.device,
+        prefetch=config.loader.prefetch,
+    )
+
+
+def _tell(result: "TrainingResult", out: Path) -> None:
+    speed = f"{result.clips_per_second:.0f} clips/s, {result.data_wait:.0%} of the time waiting for data"
+    console.print(
+        f"{result.step} steps in {result.seconds:.0f} s ({speed}); stopped by {result.stopped}: {out}"
+    )
+
+
+def _result_table(result: "TrainingResult", out: Path) -> dict[str, object]:
+    import msgspec
+
+    return {"run": str(out), **msgspec.to_builtins(result)}
