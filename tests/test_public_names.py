@@ -1,0 +1,49 @@
+"""The public names of each package, pinned: a name that goes or comes is a decision, seen in a diff."""
+
+import importlib
+
+import pytest
+
+PUBLIC = {
+    "unreel.shards": (
+        """Catalogue EncodedSample Member Reader SampleRow ShardIndex ShardWriter Sidecar
+        compile_catalogue identity_text"""
+    ),
+    "unreel.pipelines": (
+        """Draws FailureCeiling Loader MediaBatch Needs Order Plan PretextBatch PretextTask
+        SampleFailure Selection Span Step Window select"""
+    ),
+    "unreel.pipelines.decode": (
+        """BACKENDS Choice DecodeBackend Decoded available choose_backend make_backend"""
+    ),
+    "unreel.pipelines.guards": (
+        """GUARDS Guard Jitter Swap choose_start draw_colours draw_offsets frame_difference
+        is_negative place_sound place_window sounding_share swap_partners uncut_starts"""
+    ),
+    "unreel.pipelines.ops": (
+        """Colour FEATURES Views crop denormalise flip_rows log_mel log_spectrogram recolour render
+        resize"""
+    ),
+    "unreel.pipelines.pretext": (
+        """Correspondence Needs PretextBatch PretextTask ShuffleAndLearn TASKS make_task"""
+    ),
+    "unreel.models.evaluation": (
+        """Encoder Estimate Examples Features Finding Frozen PretextScore Thumbnail auc
+        balanced_accuracy bootstrap calibrate classify difference encode evaluate evaluate_readouts
+        find_knowledge knn_predict low_level r_squared regress still_batches"""
+    ),
+    "unreel.models.objectives": ("""Correspondence OBJECTIVES Objective Outcome ShuffleAndLearn"""),
+    "unreel.models.towers": ("""Embedding TOWERS Tower build_tower tower_builder"""),
+    "unreel.models.training": (
+        """LoadedRun PretextModel RunConfig RunFolder Trainer TrainingResult build_model build_task
+        load_run"""
+    ),
+}
+"""Package → its public names."""
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_public_names(package: str) -> None:
+    module = importlib.import_module(package)
+    assert sorted(module.__all__) == PUBLIC[package].split()
+    assert all(hasattr(module, name) for name in module.__all__)
