@@ -1,19 +1,25 @@
 """Linear probes on frozen features: ridge regression of what varies, logistic regression of classes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.model_selection import BaseCrossValidator, GridSearchCV, GroupKFold, StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-__all__ = ["Examples", "classify", "regress"]
+from unreel.models.evaluation.intervals import Statistic
+from unreel.models.evaluation.scores import balanced_accuracy, r_squared
 
-_FOLDS: Final = 4
+__all__ = ["FOLDS", "Examples", "classify", "regress"]
+
+FOLDS: Final = 4
+"""Parts of the training sources, each of which judges the strengths that were fitted to the others."""
+
 _RIDGE: Final = tuple(10.0**power for power in range(-1, 6))
 _INVERSE: Final = tuple(10.0**power for power in range(-4, 1))
 """Grids of the strength of regularisation (ridge) and of its inverse (logistic), on standardised features."""
@@ -43,27 +49,45 @@ def regress(train: Examples, test: Examples) -> NDArray[np.float64]:
     The strength is chosen by cross-validation over the training sources; held-out sources choose nothing.
     """
     model = make_pipeline(StandardScaler(), Ridge())
-    return _fit(model, {"ridge__alpha": _RIDGE}, train, scoring="r2").predict(test.x)
+    folds = GroupKFold(_folds(train))
+    return _fit(model, {"ridge__alpha": _RIDGE}, train, folds, r_squared).predict(test.x)
 
 
 def classify(train: Examples, test: Examples) -> NDArray[np.str_]:
-    """Logistic regression of the classes `y`, classes weighted equally, predicted for the rows of `test`: str `[M]`."""
+    """Logistic regression of the classes `y`, weighted equally, predicted for the rows of `test`: str `[M]`.
+
+    Each class should have at least `FOLDS` training sources.
+    """
     model = make_pipeline(
         StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000, tol=1e-3)
     )
     grid = {"logisticregression__C": _INVERSE}
-    return _fit(model, grid, train, scoring="balanced_accuracy").predict(test.x)
+    folds = StratifiedGroupKFold(_folds(train))
+    return _fit(model, grid, train, folds, balanced_accuracy).predict(test.x)
 
 
-def _fit(
-    model: Pipeline, grid: dict[str, tuple[float, ...]], train: Examples, *, scoring: str
-) -> GridSearchCV:
+def _folds(train: Examples) -> int:
     sources = len(np.unique(train.sources))
     if sources < 2:
         raise ValueError(
             f"a probe needs at least 2 training sources to choose its strength; there are {sources}"
         )
-    search = GridSearchCV(model, grid, scoring=scoring, cv=GroupKFold(min(_FOLDS, sources)))
+    return min(FOLDS, sources)
+
+
+def _fit(
+    model: Pipeline,
+    grid: dict[str, tuple[float, ...]],
+    train: Examples,
+    folds: BaseCrossValidator,
+    score: Callable[[NDArray, NDArray], Statistic],
+) -> GridSearchCV:
+    """The model with the strength that scores best, fitted to all of `train`."""
+
+    def judge(fitted: Pipeline, x: NDArray, y: NDArray) -> float:
+        return float(score(fitted.predict(x), y)(np.ones((1, len(x))))[0])
+
+    search = GridSearchCV(model, grid, scoring=judge, cv=folds)
     # Matrices this small are solved in a millisecond, in which threads would only wait for each other.
     with threadpool_limits(1):
         return search.fit(train.x, train.y, groups=train.sources)

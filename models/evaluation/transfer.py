@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from unreel.models.evaluation.features import Features
 from unreel.models.evaluation.intervals import Estimate, Statistic, bootstrap
 from unreel.models.evaluation.knn import knn_predict
-from unreel.models.evaluation.probe import Examples, classify, regress
+from unreel.models.evaluation.probe import FOLDS, Examples, classify, regress
 from unreel.models.evaluation.scores import balanced_accuracy, difference, r_squared
 
 __all__ = ["Finding", "find_knowledge"]
@@ -49,8 +49,8 @@ class Finding:
 def find_knowledge(train: Features, test: Features, *, trained: str = "trained") -> list[Finding]:
     """Probe every track and every label that both sides know; `trained` is the encoder that the others are held against.
 
-    Tracks that do not vary and labels with one class, with more than 50, or with a class that only one side has, are
-    left out.
+    Left out are tracks that do not vary, and labels with one class, with more than 50, with a class that only one side
+    has, or with one that fewer than four training sources show.
     """
     tracks = [name for name in train.tracks if all(_varies(side, name) for side in (train, test))]
     labels = [
@@ -151,6 +151,7 @@ def _varies(features: Features, name: str) -> bool:
 
 
 def _classes(train: Features, test: Features, name: str) -> int:
-    """Classes of a label that both sides have in full; 0 when their classes differ."""
+    """Classes of a label that both sides have in full and that enough training sources show; else 0."""
     sides = [set(features.labels[name].tolist()) - {""} for features in (train, test)]
-    return len(sides[0]) if sides[0] == sides[1] else 0
+    shown = [len(set(train.sources[train.labels[name] == label].tolist())) for label in sides[0]]
+    return len(sides[0]) if sides[0] == sides[1] and min(shown, default=0) >= FOLDS else 0
