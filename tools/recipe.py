@@ -15,6 +15,7 @@ import msgspec
 from unreel.models.objectives import OBJECTIVES
 from unreel.models.towers import tower_builder
 from unreel.models.training import RunConfig, build_task
+from unreel.models.training.model import objective_of
 from unreel.pipelines import pretext
 
 __all__ = ["compose", "read_recipe", "recipe_text", "shipped_recipes"]
@@ -56,14 +57,19 @@ def read_recipe(recipe: str, *, overrides: Sequence[str] = ()) -> RunConfig:
 
 
 def compose(table: Table) -> RunConfig:
-    """Check a recipe's table and fill in the defaults of its task, its towers and its objective."""
+    """Check a recipe's table and fill in the defaults of its task, its towers and its objective.
+
+    Raises ValueError for whatever `read_recipe` names.
+    """
     _check_keys("", table, RunConfig.__struct_fields__)
     for section, kind in _record_sections().items():
         _check_keys(section, _section(table, section), kind.__struct_fields__)
     task = _filled_task(_section(table, "task"))
     towers = {kind: _filled_tower(kind, settings) for kind, settings in _section(table, "towers").items()}
     objective = _filled("objective", OBJECTIVES[task["name"]], _section(table, "objective"))
-    return _convert({**table, "task": task, "towers": towers, "objective": objective}, RunConfig, "")
+    config = _convert({**table, "task": task, "towers": towers, "objective": objective}, RunConfig, "")
+    objective_of(config)
+    return config
 
 
 def _record_sections() -> dict[str, type[msgspec.Struct]]:
@@ -143,7 +149,8 @@ def _override(table: Table, override: str) -> None:
     if not equals or not sections or not key:
         raise ValueError(f"--set {override!r}: write section.key=value, such as train.steps=200")
     for name in sections:
-        table = _convert(table.setdefault(name, {}), dict, name)
+        table[name] = _convert(table.get(name, {}), dict, name)
+        table = table[name]
     table[key] = _value(text.strip())
 
 

@@ -1,6 +1,7 @@
 """`unreel train`: train the towers of a recipe on a folder of shards."""
 
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -74,8 +75,9 @@ def run_training(config: "RunConfig", folder: "RunFolder", *, resume: bool = Fal
 
     if resume and folder.recipe.exists():
         config = continue_config(folder.read_config(), config)
-    config, loader, validation = _prepare(config)
-    with progress(config.train.steps, "starting") as ticker:
+    with ExitStack() as stack:
+        config, loader, validation = _prepare(config, stack)
+        ticker = stack.enter_context(progress(config.train.steps, "starting"))
         trainer = Trainer(
             config, loader=loader, validation=validation, folder=folder, listeners=[_Screen(ticker)]
         )
@@ -111,17 +113,19 @@ def _data_override(data: Path | None) -> list[str]:
     return [] if data is None else [f"data.shards={data.resolve()}"]
 
 
-def _prepare(config: "RunConfig") -> tuple["RunConfig", "Loader", "Loader | None"]:
-    """The resolved settings, the loader of the training sources and that of the held-out ones."""
+def _prepare(config: "RunConfig", stack: ExitStack) -> tuple["RunConfig", "Loader", "Loader | None"]:
+    """The resolved settings, the loader of the training sources and that of the held-out ones; `stack` closes both."""
     import msgspec
 
     from unreel.models.training.environment import resolve
 
     config = msgspec.structs.replace(config, train=resolve(config.train))
-    loader = _open_loader(config, split="train")
+    loader = stack.enter_context(_open_loader(config, split="train"))
     backend = msgspec.structs.replace(config.loader, backend=loader.backend.name)
     config = msgspec.structs.replace(config, loader=backend)
-    return config, loader, _open_loader(config, split="val") if config.data.holdout else None
+    if not config.data.holdout:
+        return config, loader, None
+    return config, loader, stack.enter_context(_open_loader(config, split="val"))
 
 
 def _open_loader(config: "RunConfig", *, split: str) -> "Loader":

@@ -6,9 +6,9 @@ from typing import Final
 from unreel.models.towers.l3 import l3_audio, l3_frame
 from unreel.models.towers.resnet import r2plus1d_18_video, resnet18_audio, resnet18_frame
 from unreel.models.towers.tiny import tiny_audio, tiny_frame, tiny_video
-from unreel.models.towers.tower import Embedding, Tower
+from unreel.models.towers.tower import Tower
 
-__all__ = ["TOWERS", "Embedding", "Tower", "build_tower", "tower_builder"]
+__all__ = ["TOWERS", "Tower", "build_tower", "tower_builder"]
 
 TOWERS: Final[Mapping[str, Mapping[str, Callable[..., Tower]]]] = {
     "frame": {"l3": l3_frame, "resnet18": resnet18_frame, "tiny": tiny_frame},

@@ -4,7 +4,7 @@ from torch import nn
 from torchvision.models import resnet18
 from torchvision.models.video import r2plus1d_18
 
-from unreel.models.towers.tower import Embedding, Pooling, Tower
+from unreel.models.towers.tower import Pooling, Tower, embedding
 
 __all__ = ["r2plus1d_18_video", "resnet18_audio", "resnet18_frame"]
 
@@ -15,14 +15,14 @@ _CHANNELS = 512
 def resnet18_frame(*, embed_dim: int = 512, grid: int = 3, pooling: Pooling = "mean") -> Tower:
     """ResNet-18 (He et al., CVPR 2016) on RGB frames; its last map, 7x7 at 224 px, pooled to `grid` x `grid`."""
     stages = _resnet18_stages(channels=3)
-    stages["embed"] = Embedding(_CHANNELS, embed_dim=embed_dim, grid=grid, pooling=pooling)
+    stages["embed"] = embedding(_CHANNELS, embed_dim=embed_dim, grid=grid, pooling=pooling)
     return Tower("frame", stages, embed_dim=embed_dim)
 
 
 def resnet18_audio(*, embed_dim: int = 512, grid: int = 1, pooling: Pooling = "mean") -> Tower:
     """ResNet-18 whose first convolution takes the one channel of a log spectrogram."""
     stages = _resnet18_stages(channels=1)
-    stages["embed"] = Embedding(_CHANNELS, embed_dim=embed_dim, grid=grid, pooling=pooling)
+    stages["embed"] = embedding(_CHANNELS, embed_dim=embed_dim, grid=grid, pooling=pooling)
     return Tower("audio", stages, embed_dim=embed_dim)
 
 
@@ -30,7 +30,7 @@ def r2plus1d_18_video(*, embed_dim: int = 512, grid: int = 1, pooling: Pooling =
     """R(2+1)D-18 (Tran et al., CVPR 2018) on clips, published at 16 frames of 112x112 px."""
     network = r2plus1d_18(weights=None)
     stages: dict[str, nn.Module] = {"stem": network.stem, **_layers(network)}
-    stages["embed"] = Embedding(_CHANNELS, embed_dim=embed_dim, grid=grid, pooling=pooling, dims=3)
+    stages["embed"] = embedding(_CHANNELS, embed_dim=embed_dim, grid=grid, pooling=pooling, dims=3)
     return Tower("video", stages, embed_dim=embed_dim)
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from unreel.models.towers.tower import Embedding, Pooling, Tower
+from unreel.models.towers.tower import Pooling, Tower, embedding
 
 __all__ = ["tiny_audio", "tiny_frame", "tiny_video"]
 
@@ -29,14 +29,14 @@ def tiny_frame(
         pooling: over each cell.
     """
     stages = {"standardise": nn.InstanceNorm2d(3), **_stages((3, *channels), dims=2)}
-    stages["embed"] = Embedding(channels[-1], embed_dim=embed_dim, grid=grid, pooling=pooling)
+    stages["embed"] = embedding(channels[-1], embed_dim=embed_dim, grid=grid, pooling=pooling)
     return Tower("frame", stages, embed_dim=embed_dim)
 
 
 def tiny_video(*, channels: Sequence[int] = (16, 32, 64, 128), embed_dim: int = 128, grid: int = 2) -> Tower:
     """A clip tower of 3x3x3 convolutions, which halve time as well. Arguments as in `tiny_frame`."""
     stages = _stages((3, *channels), dims=3)
-    stages["embed"] = Embedding(channels[-1], embed_dim=embed_dim, grid=grid, dims=3)
+    stages["embed"] = embedding(channels[-1], embed_dim=embed_dim, grid=grid, dims=3)
     return Tower("video", stages, embed_dim=embed_dim)
 
 
@@ -52,7 +52,7 @@ def tiny_audio(
     One cell by default, of which the maximum counts, as L3 has it: an event sounds the same whenever it is heard.
     """
     stages = _stages((1, *channels), dims=2)
-    stages["embed"] = Embedding(channels[-1], embed_dim=embed_dim, grid=grid, pooling=pooling)
+    stages["embed"] = embedding(channels[-1], embed_dim=embed_dim, grid=grid, pooling=pooling)
     return Tower("audio", stages, embed_dim=embed_dim)
 
 

@@ -6,7 +6,7 @@ from typing import Final, Literal
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Embedding", "Pooling", "Tower"]
+__all__ = ["Pooling", "Tower", "embedding"]
 
 Pooling = Literal["mean", "max"]
 
@@ -45,13 +45,15 @@ class Tower(nn.Module):
         return {name: (x := stage(x)) for name, stage in self.stages.items()}
 
 
-class Embedding(nn.Sequential):
+def embedding(
+    channels: int, *, embed_dim: int, grid: int, pooling: Pooling = "mean", dims: int = 2
+) -> nn.Sequential:
     """The stage `embed`: a map pooled to `grid` cells along height and along width → linear, batch norm, ReLU.
 
     A grid of 1 is global pooling: it says what is seen and not where. Order in time is about where things are, and
     AlexNet, with which shuffle-and-learn was published, flattens its last 6x6 map; so frame towers keep a grid by
-    default. The time of a clip is pooled away. Batch norm and ReLU are those of AlexNet's fc7: without them, 250 steps
-    of shuffle-and-learn on a generated world stay at chance (.50), with them they reach .72.
+    default. The time of a clip is pooled away. The published tower has batch norm and ReLU throughout: without them
+    here, 250 steps of shuffle-and-learn on a generated world stay at chance (.50), with them they reach .72.
 
     Args:
         channels: channels of the map, `[B, C, H, W]` or, with `dims` 3, `[B, C, T, H, W]`.
@@ -59,16 +61,11 @@ class Embedding(nn.Sequential):
         grid: cells along each side.
         pooling: over each cell, `mean` or `max`.
     """
-
-    def __init__(
-        self, channels: int, *, embed_dim: int, grid: int, pooling: Pooling = "mean", dims: int = 2
-    ) -> None:
-        if pooling not in _POOLS:
-            raise ValueError(f"pooling {pooling!r}: choose one of {', '.join(_POOLS)}")
-        cells = (1,) * (dims - 2) + (grid, grid)
-        pool = _POOLS[pooling][dims](cells)
-        linear = nn.Linear(channels * grid * grid, embed_dim, bias=False)
-        super().__init__(pool, nn.Flatten(), linear, nn.BatchNorm1d(embed_dim), nn.ReLU())
+    if pooling not in _POOLS:
+        raise ValueError(f"pooling {pooling!r}: choose one of {', '.join(_POOLS)}")
+    pool = _POOLS[pooling][dims]((1,) * (dims - 2) + (grid, grid))
+    linear = nn.Linear(channels * grid * grid, embed_dim, bias=False)
+    return nn.Sequential(pool, nn.Flatten(), linear, nn.BatchNorm1d(embed_dim), nn.ReLU())
 
 
 def _fast_layout(x: Tensor) -> Tensor:

@@ -150,7 +150,7 @@ def _culprit(path: Path, written: bytes) -> str:
         wrong = [name for name in FILES if stated[name] != present[name]]
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
         return "manifest.json is damaged"
-    return f"{', '.join(wrong)} not as written: damaged or cut short" if wrong else "manifest.json is damaged"
+    return f"not what manifest.json says: {', '.join(wrong)}" if wrong else "manifest.json is damaged"
 
 
 def _step_of(path: Path) -> int:

@@ -13,7 +13,7 @@ from unreel.models.training.config import RunConfig
 from unreel.pipelines import pretext
 from unreel.pipelines.pretext.task import PretextBatch, PretextTask
 
-__all__ = ["PretextModel", "build_model", "build_task"]
+__all__ = ["PretextModel", "build_model", "build_task", "objective_of"]
 
 
 class PretextModel(nn.Module):
@@ -42,9 +42,18 @@ def build_task(settings: Mapping[str, Any]) -> PretextTask:
 def build_model(config: RunConfig, *, seed: int | None = None) -> PretextModel:
     """New towers and objective on the CPU, with weights drawn from `seed`, by default the run's.
 
-    Raises:
-        ValueError: a name that does not exist, or the objective's towers are not those of the recipe.
+    Raises ValueError where `objective_of` does, and for a tower that does not exist.
     """
+    objective = objective_of(config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.train.seed if seed is None else seed)
+        towers = {kind: _tower(kind, config.towers[kind]) for kind in objective.towers}
+        model = PretextModel(towers, objective(towers, **config.objective))
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
+
+
+def objective_of(config: RunConfig) -> type[Objective]:
+    """The objective of the run's task. Raises ValueError when there is none, or when it trains other towers."""
     name = str(config.task["name"])
     if name not in OBJECTIVES:
         raise ValueError(f"objective {name!r}: choose one of {', '.join(sorted(OBJECTIVES))}")
@@ -53,11 +62,7 @@ def build_model(config: RunConfig, *, seed: int | None = None) -> PretextModel:
         raise ValueError(
             f"task {name!r} trains the towers {sorted(objective.towers)}, the recipe has {sorted(config.towers)}"
         )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.train.seed if seed is None else seed)
-        towers = {kind: _tower(kind, config.towers[kind]) for kind in objective.towers}
-        model = PretextModel(towers, objective(towers, **config.objective))
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
+    return objective
 
 
 def _tower(kind: str, settings: Mapping[str, Any]) -> Tower:

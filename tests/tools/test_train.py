@@ -1,0 +1,117 @@
+"""`unreel train` on real shards: a run, its twin, its resume, and how a signal ends it."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from unreel.models.training import RunFolder, load_run
+from unreel.models.training.log import read_metrics
+from unreel.shards.catalogue import Catalogue
+from unreel.tools.cli import app
+
+SMALL = (
+    "towers.frame.channels=[8,16]",
+    "train.steps=6",
+    "train.batch_size=16",
+    "train.log_every=2",
+    "train.eval_every=0",
+    "train.eval_batches=1",
+    "train.checkpoint_every=2",
+    "train.threads=1",
+    "data.holdout=0.4",
+)
+TIMES = {"clips_per_second", "data_wait", "seconds"}
+
+
+def arguments(recipe: str, data: Path, out: Path, *more: str, settings: tuple[str, ...] = ()) -> list[str]:
+    sets = [part for setting in (*SMALL, *settings) for part in ("--set", setting)]
+    return ["train", recipe, "--data", str(data), "--out", str(out), *sets, *more]
+
+
+def invoke(*words: str) -> int:
+    result = CliRunner().invoke(app, list(words))
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code
+
+
+def exact_rows(run: Path) -> list[dict[str, Any]]:
+    rows = read_metrics(run / "metrics.jsonl")
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tiny_catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run of shuffle-and-learn that nobody disturbed, with its result beside it."""
+    run = tmp_path_factory.mktemp("runs") / "unbroken"
+    words = arguments("shuffle_and_learn_tiny", tiny_catalogue.folder, run, "--json", f"{run}.json")
+    assert invoke(*words) == 0
+    return run
+
+
+def test_the_result_and_the_folder_agree(unbroken: Path, tiny_catalogue: Catalogue) -> None:
+    result = json.loads(unbroken.with_suffix(".json").read_text())
+    assert (result["stopped"], result["step"], result["run"]) == ("steps", 6, str(unbroken))
+    assert result["validation"] == read_metrics(unbroken / "metrics.jsonl")[-1]
+    loaded = load_run(unbroken)
+    assert loaded.step == 6
+    assert loaded.recipe.data.shards == str(tiny_catalogue.folder)
+    assert loaded.recipe.train.device in ("cpu", "cuda")
+
+
+def test_correspondence_trains_too(tiny_catalogue: Catalogue, tmp_path: Path) -> None:
+    settings = ("towers.audio.channels=[8,16]", "task.min_sound=0.1")
+    assert invoke(*arguments("correspondence_tiny", tiny_catalogue.folder, tmp_path, settings=settings)) == 0
+    assert set(load_run(tmp_path).towers) == {"frame", "audio"}
+
+
+def test_stopped_by_sigterm_and_resumed_equals_unbroken(
+    unbroken: Path, tiny_catalogue: Catalogue, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    words = arguments("shuffle_and_learn_tiny", tiny_catalogue.folder, run)
+    process = subprocess.Popen([sys.executable, "-c", "from unreel.tools.cli import main; main()", *words])
+    while not list(run.glob("checkpoints/step-*")) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    # On a fast machine all six steps can be done before the signal comes.
+    assert process.wait(timeout=60) in (143, 0)
+    assert invoke(*words, "--resume") == 0
+    assert exact_rows(run) == exact_rows(unbroken)
+
+
+def test_resuming_with_other_settings_is_refused(unbroken: Path, tiny_catalogue: Catalogue) -> None:
+    words = arguments("shuffle_and_learn_tiny", tiny_catalogue.folder, unbroken, settings=("train.seed=3",))
+    with pytest.raises(Exception, match=r"train\.seed: 0 saved, 3 asked for"):
+        invoke(*words, "--resume")
+    with pytest.raises(ValueError, match="add --resume"):
+        invoke(*arguments("shuffle_and_learn_tiny", tiny_catalogue.folder, unbroken))
+
+
+def test_wrong_use_is_a_value_error(tiny_catalogue: Catalogue, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="add --data"):
+        invoke("train", "shuffle_and_learn_tiny", "--out", str(tmp_path / "run"))
+    settings = ("task.tau_max_seconds=50",)
+    with pytest.raises(ValueError, match="no sample"):
+        invoke(
+            *arguments("shuffle_and_learn_tiny", tiny_catalogue.folder, tmp_path / "run", settings=settings)
+        )
+
+
+def test_a_run_survives_a_damaged_checkpoint(
+    unbroken: Path, tiny_catalogue: Catalogue, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken, run)
+    newest = RunFolder(run).checkpoints / "step-00000006"
+    (newest / "optimizer.safetensors").write_bytes(b"")
+    assert invoke(*arguments("shuffle_and_learn_tiny", tiny_catalogue.folder, run), "--resume") == 0
+    assert exact_rows(run) == exact_rows(unbroken)
