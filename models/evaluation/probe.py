@@ -85,7 +85,8 @@ def _fit(
     """The model with the strength that scores best, fitted to all of `train`."""
 
     def judge(fitted: Pipeline, x: NDArray, y: NDArray) -> float:
-        return float(score(fitted.predict(x), y)(np.ones((1, len(x))))[0])
+        # R² has no value on a part in which nothing varies; such a part judges all strengths alike.
+        return float(np.nan_to_num(score(fitted.predict(x), y)(np.ones((1, len(x))))[0]))
 
     search = GridSearchCV(model, grid, scoring=judge, cv=folds)
     # Matrices this small are solved in a millisecond, in which threads would only wait for each other.

@@ -62,3 +62,10 @@ def test_one_training_source_is_an_error_that_says_so() -> None:
     alone = Examples(x=train.x[:4], y=train.y[:4], sources=train.sources[:4])
     with pytest.raises(ValueError, match="at least 2 training sources"):
         regress(alone, test)
+
+
+def test_a_part_in_which_nothing_varies_is_no_error() -> None:
+    train, test = sides(planted=True)
+    first = np.isin(train.sources, [f"s{n}" for n in range(20)])
+    rare = Examples(x=train.x, y=np.where(first, train.y, 0.0), sources=train.sources)
+    assert np.isfinite(regress(rare, test)).all()
