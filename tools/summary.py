@@ -36,15 +36,15 @@ class Pace:
 
     Attributes:
         waiting: share of the time in which training waited for data.
-        stages: stage of the loader → its seconds; empty where they were not recorded. All but `wait` and `build` run
-            beside training, so they do not add up to `seconds`.
+        shares: stage → its share of the last session's time; empty where it was not recorded. `read`, `plan` and
+            `decode` run beside training, so that they do not add up to 1 with `wait`, `build` and `step`.
     """
 
     steps: int
     seconds: float
     clips_per_second: float
     waiting: float
-    stages: dict[str, float]
+    shares: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,8 +160,15 @@ def _pace(run: Path, rows: Sequence[dict[str, Any]]) -> Pace | None:
         seconds=ends[-1],
         clips_per_second=_weighted(rows, "clips_per_second", spans),
         waiting=_weighted(rows, "data_wait", spans),
-        stages=(_read(run / "loader.json", dict) or {}).get("seconds", {}),
+        shares=_shares(_read(run / "loader.json", dict)),
     )
+
+
+def _shares(stats: dict[str, Any] | None) -> dict[str, float]:
+    if stats is None or not stats["elapsed"]:
+        return {}
+    shares = {stage: seconds / stats["elapsed"] for stage, seconds in stats["seconds"].items()}
+    return {**shares, "step": max(0.0, 1 - shares["wait"] - shares["build"])}
 
 
 def _weighted(rows: Sequence[dict[str, Any]], name: str, spans: Sequence[float]) -> float:

@@ -81,7 +81,18 @@ def run_training(config: "RunConfig", folder: "RunFolder", *, resume: bool = Fal
         trainer = Trainer(
             config, loader=loader, validation=validation, folder=folder, listeners=[_Screen(ticker)]
         )
-        return trainer.train(resume=resume)
+        result = trainer.train(resume=resume)
+        _note_pace(loader, folder)
+        return result
+
+
+def _note_pace(loader: "Loader", folder: "RunFolder") -> None:
+    """Write `RUN/loader.json`: where the loader's time went, of this session; the report reads it."""
+    import msgspec
+
+    stats = loader.stats
+    record = {"steps": stats.steps, "clips": stats.clips, "elapsed": stats.elapsed, "seconds": stats.seconds}
+    (folder.path / "loader.json").write_bytes(msgspec.json.encode(record) + b"\n")
 
 
 class _Screen:

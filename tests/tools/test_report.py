@@ -88,6 +88,8 @@ def demo(tmp_path: Path) -> DemoFolder:
         (run / "recipe.toml").write_text("")
         (run / "metrics.jsonl").write_text(metrics())
         (run / "environment.json").write_text('{"torch": "2.11.0", "threads": 2}')
+        seconds = {"read": 1.0, "plan": 1.0, "decode": 8.0, "wait": 2.0, "build": 1.0}
+        (run / "loader.json").write_text(json.dumps({"steps": 30, "elapsed": 20.0, "seconds": seconds}))
         write_evaluation(evaluation(task, value), run / "eval.json")
     folder.sheets.mkdir()
     Image.new("RGB", (40, 20), "red").save(folder.sheet("shuffle_and_learn"))
@@ -172,6 +174,8 @@ def test_page_accounts_for_data_and_time(demo: DemoFolder) -> None:
     assert "refused: truncated" in text and "no frame & no index" in text and "<b>.mp4" in text
     assert "<b>.mp4" not in demo.report.read_text(), "names are escaped"
     assert "30 steps in 3 s, 100 clips a second" in text and "10.0\u202f% of that time" in text
+    for stage, share in (("decode", 40), ("wait", 10), ("build", 5), ("step", 85)):
+        assert f"{stage} {share}.0\u202f%" in text
     assert "Something was left out: it has no sound" in text
     assert "torch 2.11.0" in text
 
@@ -190,6 +194,7 @@ def test_same_folder_same_bytes(demo: DemoFolder) -> None:
         "runs/shuffle_and_learn/eval.json",
         "runs/shuffle_and_learn/metrics.jsonl",
         "runs/shuffle_and_learn/environment.json",
+        "runs/shuffle_and_learn/loader.json",
         "runs",
     ],
 )
