@@ -117,7 +117,8 @@ class DemoLog(msgspec.Struct, kw_only=True):
     def skip(self, path: Path, name: str, why: str) -> StageRecord:
         """Note that a stage is left out, and why."""
         record = StageRecord(name=name, status="skipped", detail=why)
-        self._put(path, record)
+        if self.stages.get(name) != record:
+            self._put(path, record)
         return record
 
     def skipped(self, kind: str) -> dict[str, str]:
