@@ -125,7 +125,8 @@ class _Demo:
         sign = "[yellow]○[/]" if skipped else "[green]✓[/]"
         seconds = "left out" if skipped else f"{record.seconds:6.1f} s"
         again = "" if now or skipped else " [dim](already done)[/]"
-        console.print(f"{sign} {record.name:<26} {seconds:>9}  {escape(record.detail)}{again}")
+        line = f"{sign} {record.name:<26} {seconds:>9}  {escape(record.detail)}{again}"
+        console.print(line, soft_wrap=True)
 
     def _synth(self, out: Path, *, twin: bool) -> str:
         from unreel.tools.synth.command import synth
@@ -195,9 +196,9 @@ class _Demo:
         for task in RECIPES:
             path = self.folder.run(task) / "eval.json"
             for verdict in judge_pretext(read_evaluation(path)) if path.exists() else ():
-                output.print(f"[{colours[verdict.level]}]●[/] {escape(verdict.text)}")
+                output.print(f"[{colours[verdict.level]}]●[/] {escape(verdict.text)}", soft_wrap=True)
         total = sum(stage.seconds for stage in self.log.stages.values())
-        output.print(f"{total:.0f} s of work; open {self.folder.report}")
+        output.print(f"{total:.0f} s of work; open {self.folder.report}", soft_wrap=True)
 
 
 def _train(config: "RunConfig", run: Path) -> str:
