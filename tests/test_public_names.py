@@ -33,7 +33,7 @@ PUBLIC = {
         find_knowledge knn_predict low_level r_squared regress still_batches"""
     ),
     "unreel.models.objectives": ("""Correspondence OBJECTIVES Objective Outcome ShuffleAndLearn"""),
-    "unreel.models.towers": ("""Embedding TOWERS Tower build_tower tower_builder"""),
+    "unreel.models.towers": ("""TOWERS Tower build_tower tower_builder"""),
     "unreel.models.training": (
         """LoadedRun PretextModel RunConfig RunFolder Trainer TrainingResult build_model build_task
         load_run"""
