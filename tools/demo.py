@@ -211,7 +211,7 @@ def _train(config: "RunConfig", run: Path) -> str:
     if result.stopped.startswith("SIG"):
         raise KeyboardInterrupt
     return (
-        f"{result.step} steps, {result.clips_per_second:.0f} clips/s, {result.data_wait:.0%} waiting for data"
+        f"{result.step} steps, {result.clips_per_second:.0f} clips/s, {result.data_wait:.0%} getting batches"
     )
 
 

@@ -75,9 +75,7 @@ def _pretext_table(evaluation: "Evaluation") -> Table:
     rows = [("held-out sources", evaluation.pretext)]
     if evaluation.on_twin is not None:
         rows.append(("the same without objects", evaluation.on_twin))
-    rows += [
-        (f"the head alone, on {CONTROLS[name]}", score) for name, score in evaluation.controls.items()
-    ]
+    rows += [(f"the head alone, on {CONTROLS[name]}", score) for name, score in evaluation.controls.items()]
     for name, score in rows:
         accuracy = score.balanced_accuracy
         counts = (sum(score.decisions), score.clips, accuracy.sources, score.failures)

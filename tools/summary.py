@@ -35,7 +35,7 @@ class Pace:
     """How quickly a run trained, and what it waited for.
 
     Attributes:
-        waiting: share of the time in which training waited for data.
+        waiting: share of the time in which training waited for data or built a batch.
         shares: stage → its share of the last session's time; empty where it was not recorded. `read`, `plan` and
             `decode` run beside training, so that they do not add up to 1 with `wait`, `build` and `step`.
     """

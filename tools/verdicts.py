@@ -115,7 +115,8 @@ def judge_pretext(evaluation: "Evaluation") -> list[Verdict]:
 
 def judge_knowledge(knowledge: "Knowledge") -> list[Verdict]:
     """Which factors do features know better than before training, and which not?"""
-    findings = [finding for finding in knowledge.findings if finding.method != "knn"]
+    probes = [finding for finding in knowledge.findings if finding.method != "knn"]
+    findings = sorted(probes, key=lambda finding: -finding.gains[_UNTRAINED].value)
     if not findings:
         text = f"The data set names no label or track that the {knowledge.tower} tower's features could be asked for."
         return [Verdict("open", text)]

@@ -72,7 +72,7 @@ def evaluate_readouts(
     *,
     train: Iterable[PretextBatch],
     test: Iterable[PretextBatch],
-    decisions: int = 6000,
+    decisions: int = 4000,
 ) -> dict[str, PretextScore]:
     """Score a task for each of `models` when the towers stay as they are and a copy of the head learns alone.
 

@@ -173,7 +173,10 @@ def test_page_accounts_for_data_and_time(demo: DemoFolder) -> None:
     assert "2 sources: 1 built, 0 skipped, 1 refused" in text
     assert "refused: truncated" in text and "no frame & no index" in text and "<b>.mp4" in text
     assert "<b>.mp4" not in demo.report.read_text(), "names are escaped"
-    assert "30 steps in 3 s, 100 clips a second" in text and "10.0\u202f% of that time" in text
+    assert (
+        "30 steps in 3 s, 100 clips a second" in text
+        and "10.0\u202f% of that time went into getting batches" in text
+    )
     for stage, share in (("decode", 40), ("wait", 10), ("build", 5), ("step", 85)):
         assert f"{stage} {share}.0\u202f%" in text
     assert "Something was left out: it has no sound" in text
