@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run_training", "train"]
 
+_ENDINGS: Final = {"steps": "done", "seconds": "stopped by train.max_seconds"}
+
 _SIGNAL_BASE: Final = 128
 """A process that ends by signal n says so with exit code 128 + n."""
 
@@ -161,10 +163,10 @@ def _open_loader(config: "RunConfig", *, split: str) -> "Loader":
 
 
 def _tell(result: "TrainingResult", out: Path) -> None:
+    ending = _ENDINGS.get(result.stopped, f"stopped by {result.stopped}")
     speed = f"{result.clips_per_second:.0f} clips/s, {result.data_wait:.0%} of the time waiting for data"
-    console.print(
-        f"{result.step} steps in {result.seconds:.0f} s ({speed}); stopped by {result.stopped}: {out}"
-    )
+    console.print(f"{ending} at step {result.step} after {result.seconds:.0f} s ({speed})")
+    console.print(f"run: {out}", markup=False, soft_wrap=True)
 
 
 def _result_table(result: "TrainingResult", out: Path) -> dict[str, object]:

@@ -21,8 +21,9 @@ class Correspondence(Objective):
     """A frame tower and an audio tower → they correspond (1) or not (0).
 
     Args:
-        head: `fusion` or `distance`, both published. On a generated world both reach .86 balanced accuracy in 200 steps;
-            `distance`, our default, is there first (.78 against .63 after 50, two seeds).
+        head: `fusion` or `distance`, both published. Balanced accuracy on a generated world with two seeds: `distance`
+            leads after 50 steps (.81, .78; `fusion` .76, .62), `fusion`, our default, is steadier after 250 (.92, .92;
+            `distance` .87, .93).
         hidden: width of the head's hidden layer; 128 is published for both.
         class_weights: `none` is published; see `decide`.
     """
@@ -33,7 +34,7 @@ class Correspondence(Objective):
         self,
         towers: Mapping[str, Tower],
         *,
-        head: Literal["fusion", "distance"] = "distance",
+        head: Literal["fusion", "distance"] = "fusion",
         hidden: int = 128,
         class_weights: ClassWeights = "balanced",
     ) -> None:

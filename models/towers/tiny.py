@@ -16,19 +16,21 @@ def tiny_frame(
     embed_dim: int = 128,
     grid: int = 4,
     pooling: Pooling = "mean",
+    standardise: bool = True,
 ) -> Tower:
-    """A frame tower for pictures of about 64 to 128 px; its first stage gives each channel mean 0 and variance 1.
-
-    That takes each picture's own brightness and contrast away, and leaves what shuffle-and-learn's colour jitter does
-    not change: with the default jitter, 300 steps reach .72 with it and stay at chance without.
+    """A frame tower for pictures of about 64 to 128 px.
 
     Args:
         channels: output channels of each stage.
         embed_dim: length of the embedding.
         grid: cells along each side that the last map is pooled to.
         pooling: over each cell.
+        standardise: a first stage that gives each channel of each picture mean 0 and variance 1. It leaves what colour
+            jitter does not change: with the default jitter of shuffle-and-learn, 300 steps reach .72 balanced accuracy
+            with it, and stay at chance without.
     """
-    stages = {"standardise": nn.InstanceNorm2d(3), **_stages((3, *channels), dims=2)}
+    stages: dict[str, nn.Module] = {"standardise": nn.InstanceNorm2d(3)} if standardise else {}
+    stages |= _stages((3, *channels), dims=2)
     stages["embed"] = embedding(channels[-1], embed_dim=embed_dim, grid=grid, pooling=pooling)
     return Tower("frame", stages, embed_dim=embed_dim)
 

@@ -29,14 +29,18 @@ from unreel.pipelines.pretext.task import PretextTask
 __all__ = ["LoadedRun", "RunFolder", "continue_config", "load_run"]
 
 _FREE: Final = {
+    "data.shards",
     "train.max_seconds",
     "train.eval_every",
     "train.eval_batches",
     "train.checkpoint_every",
     "train.keep",
+    "train.threads",
+    "loader.threads",
     "loader.prefetch",
 }
-"""Settings that a resumed run may change: no loss depends on them."""
+"""Settings that a resumed run may change. No loss depends on them, but for `train.threads`, of which the trainer warns;
+shards may have moved, and their loader refuses a state of other ones."""
 
 
 @dataclass(frozen=True, slots=True)

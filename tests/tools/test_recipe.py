@@ -57,6 +57,7 @@ def test_every_default_is_written_out_and_read_back(recipe: str) -> None:
         "embed_dim": 128,
         "grid": 4,
         "pooling": "mean",
+        "standardise": True,
     }
     assert config.objective["head"] == "hidden"
     assert parse_config(format_toml(config)) == config
