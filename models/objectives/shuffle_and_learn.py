@@ -61,7 +61,10 @@ def _embed(tower: nn.Module, frames: Tensor, tuples: Tensor) -> Tensor:
     clips = torch.arange(len(frames), device=frames.device)
     if tuples.shape[1] == 1:
         # One tuple a clip leaves two of five frames without use.
-        frames, tuples = frames[clips[:, None], tuples[:, 0]], torch.arange(_TUPLE).expand_as(tuples)
+        frames, tuples = (
+            frames[clips[:, None], tuples[:, 0]],
+            torch.arange(_TUPLE, device=frames.device).expand_as(tuples),
+        )
     embeddings = tower(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
     return embeddings[clips[:, None, None], tuples]
 
