@@ -121,3 +121,11 @@ def test_locks_pin_by_hash_and_name_no_host() -> None:
     for text in (base, dev):
         assert "--hash=sha256:" in text
         assert "://" not in text and "--index" not in text
+
+
+@pytest.mark.parametrize("part", [*PARTS, "pipelines/decode"])
+def test_every_module_stands_in_the_table_of_its_folder(part: str) -> None:
+    table = (ROOT / part / "README.md").read_text()
+    here = (ROOT / part).glob("*.py")
+    missing = [path.name for path in here if path.stem != "__init__" and f"`{path.name}`" not in table]
+    assert not missing, f"{part}/README.md says nothing of {missing}"
