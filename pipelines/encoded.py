@@ -23,7 +23,7 @@ class EncodedRow:
     """One row on its way to the decoder.
 
     Attributes:
-        shard, key: which sample; the key is "" where the index could not be read.
+        shard, key, source: which sample; key and source are "" where the index could not be read.
         sample: None where the sample could not be read.
         plan: None where it could not be planned.
         failure: (stage, reason) of what went wrong.
@@ -31,6 +31,7 @@ class EncodedRow:
 
     shard: str
     key: str = ""
+    source: str = ""
     sample: EncodedSample | None = None
     plan: Plan | None = None
     failure: tuple[str, str] | None = None
@@ -84,7 +85,6 @@ class EncodedBatch:
         )
 
     def _media(self, decoded: Decoded, numbers: Sequence[int]) -> MediaBatch:
-        sidecars = tuple(None if row.sample is None else row.sample.sidecar for row in self.rows)
         return MediaBatch(
             frames=_spread(decoded.frames, numbers, len(self.rows)),
             audio=_spread(decoded.audio, numbers, len(self.rows)),
@@ -92,9 +92,9 @@ class EncodedBatch:
             valid=torch.tensor([row.failure is None for row in self.rows]),
             positions=self.positions,
             keys=tuple(row.key for row in self.rows),
-            sources=tuple("" if sidecar is None else sidecar.source.id for sidecar in sidecars),
+            sources=tuple(row.source for row in self.rows),
             plans=tuple(row.plan for row in self.rows),
-            sidecars=sidecars,
+            sidecars=tuple(None if row.sample is None else row.sample.sidecar for row in self.rows),
             failures=self.failures,
         )
 

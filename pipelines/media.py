@@ -44,8 +44,8 @@ class MediaBatch:
         audio_rate: samples per second of `audio`; 0 without sound.
         valid: bool `[B]`; rows that failed are False and hold zeros.
         positions: i64 `[B]`, positions in the order of the run.
-        keys: sample keys, "" where the sample could not be read.
-        sources: source ids, "" where the sample could not be read.
+        keys: sample keys, "" where the shard's index could not be read.
+        sources: source ids, "" where the shard's index could not be read.
         plans: what was decoded; None for a row that could not be planned.
         sidecars: what is known of each sample; None where it could not be read.
         failures: one entry for each row that is not valid.

@@ -87,7 +87,9 @@ class Planner:
         catalogue = self._reader.catalogue
         row = EncodedRow(shard=catalogue.path(place.shard).stem)
         try:
-            row.key = catalogue.index(place.shard).samples[place.ordinal].key
+            known = catalogue.index(place.shard).samples[place.ordinal]
+            # From the index, so that a damaged sample keeps its source: partners are chosen by it.
+            row.key, row.source = known.key, known.source
             row.sample = self._reader.read(place.shard, place.ordinal, members=self._members)
         except ShardError as error:
             row.failure = ("read", str(error))

@@ -22,8 +22,8 @@ from unreel.models.towers import Tower
 from unreel.models.training.checkpoint import Checkpoint, newest_checkpoint, read_checkpoint, steps_saved
 from unreel.models.training.config import RunConfig, format_toml, parse_config
 from unreel.models.training.environment import Environment
-from unreel.models.training.model import build_model, build_task
-from unreel.pipelines.errors import StateMismatch
+from unreel.models.training.model import PretextModel, build_model, build_task
+from unreel.pipelines.errors import CheckpointError, StateMismatch
 from unreel.pipelines.pretext.task import PretextTask
 
 __all__ = ["LoadedRun", "RunFolder", "continue_config", "load_run"]
@@ -118,13 +118,13 @@ def load_run(folder: Path | str, *, step: int | Literal["latest"] = "latest") ->
 
     Raises:
         ValueError: no run in this folder, or no checkpoint of this step.
-        CheckpointError: the checkpoint is damaged.
+        CheckpointError: the checkpoint is damaged, or of a model that this version builds otherwise.
     """
     run = RunFolder(Path(folder))
     config = run.read_config()
     checkpoint = _newest(run) if step == "latest" else _of_step(run, step)
     model = build_model(config)
-    model.load_state_dict(checkpoint.model)
+    _fill(model, checkpoint, run)
     model.eval()
     return LoadedRun(
         recipe=config,
@@ -159,6 +159,16 @@ def continue_config(saved: RunConfig, given: RunConfig) -> RunConfig:
         train=msgspec.structs.replace(given.train, device=saved.train.device, amp=saved.train.amp),
         loader=msgspec.structs.replace(given.loader, backend=saved.loader.backend),
     )
+
+
+def _fill(model: PretextModel, checkpoint: Checkpoint, run: RunFolder) -> None:
+    try:
+        model.load_state_dict(checkpoint.model)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{run.path}, step {checkpoint.step}: its weights do not fit the model of its recipe ({error}); "
+            "load it with the version that trained it"
+        ) from error
 
 
 def _newest(run: RunFolder) -> Checkpoint:

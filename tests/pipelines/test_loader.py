@@ -236,11 +236,15 @@ def test_a_failed_sample_costs_its_own_row_and_no_other(
     assert "tiny-005" in failure.reason
 
 
-def test_a_failed_row_without_a_sidecar_has_no_source(make: Any, damaged: Catalogue) -> None:
+def test_a_damaged_row_keeps_its_source_so_that_partners_stay_as_they_were(
+    make: Any, damaged: Catalogue
+) -> None:
     loader = make(catalogue=damaged)
     step = next(s for s in loader if s.failures)
     media, row = loader.media(step.step), step.failures[0].row
-    assert (media.sources[row], media.sidecars[row], media.plans[row]) == ("", None, None)
+    known = damaged.index(0).samples[5]
+    assert (media.keys[row], media.sources[row]) == (known.key, known.source) and known.source
+    assert (media.sidecars[row], media.plans[row]) == (None, None)
     assert not media.frames[row].any() and not media.valid[row]
 
 

@@ -14,7 +14,7 @@ from unreel.models.training.log import MetricsFile, Row, read_metrics
 from unreel.models.training.optimiser import learning_rate_share
 from unreel.models.training.run import continue_config
 from unreel.models.training.scores import balanced_accuracy
-from unreel.pipelines.errors import StateMismatch
+from unreel.pipelines.errors import CheckpointError, StateMismatch
 from unreel.pipelines.pretext import ShuffleAndLearn
 
 
@@ -148,3 +148,10 @@ def test_loading_says_what_is_missing_or_damaged(run: Path, tmp_path: Path) -> N
     (run / "checkpoints" / "step-00000004" / "state.json").unlink()
     with pytest.warns(RuntimeWarning, match=r"state\.json missing; using step 2"):
         assert load_run(run).step == 2
+
+
+def test_weights_of_another_model_are_named(run: Path) -> None:
+    recipe = run / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace('head = "linear"', 'head = "hidden"'))
+    with pytest.raises(CheckpointError, match=r"step 4: its weights do not fit the model of its recipe"):
+        load_run(run)
