@@ -3,6 +3,8 @@
 import difflib
 import math
 import wave
+from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -127,25 +129,21 @@ def write_wav(path: Path, sound: Tensor, *, rate: int, bits: int) -> None:
 
 
 def _curves(sidecar: Sidecar, sound: Tensor | None) -> Figure:
-    """Motion with cuts, loudness with silence, and the spectrogram, over one axis of time."""
-    figure = Figure(figsize=(11, 6), layout="constrained")
-    motion, loudness, spectrum = figure.subplots(3, 1, sharex=True)
-    motion.set_xlim(0, sidecar.seconds)
-    _draw_motion(motion, sidecar)
-    _draw_loudness(loudness, sidecar)
-    if sound is not None and sidecar.audio is not None:
-        mel = log_mel(sound.mean(0)[None, None], sidecar.audio.rate)[0, 0].numpy()
-        spectrum.imshow(
-            mel, origin="lower", aspect="auto", cmap="magma", extent=(0, sidecar.seconds, 0, len(mel))
-        )
-    spectrum.set_ylabel("log-mel band")
-    spectrum.set_xlabel("seconds")
+    """Motion with cuts, loudness with silence, and the spectrogram, over one axis of time; only what there is."""
+    drawings: list[Callable[[Axes, Sidecar], None]] = [_draw_motion] if sidecar.video is not None else []
+    drawings += [_draw_loudness] if sidecar.video is not None and sidecar.audio is not None else []
+    drawings += [partial(_draw_spectrogram, sound=sound)] if sound is not None else []
+    figure = Figure(figsize=(11, 2 * len(drawings)), layout="constrained")
+    rows = figure.subplots(len(drawings), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, draw in zip(rows, drawings, strict=True):
+        draw(axes, sidecar)
+    rows[-1].set_xlim(0, sidecar.seconds)
+    rows[-1].set_xlabel("seconds")
     return figure
 
 
 def _draw_motion(axes: Axes, sidecar: Sidecar) -> None:
-    if sidecar.video is None:
-        return
+    assert sidecar.video is not None
     rate = float(sidecar.video.frame_rate)
     curve = sidecar.facts.motion_curve
     axes.plot(np.arange(len(curve)) / rate, curve, color="tab:blue", linewidth=1)
@@ -156,14 +154,20 @@ def _draw_motion(axes: Axes, sidecar: Sidecar) -> None:
 
 
 def _draw_loudness(axes: Axes, sidecar: Sidecar) -> None:
-    if sidecar.video is None or sidecar.audio is None:
-        return
+    assert sidecar.video is not None and sidecar.audio is not None
     curve = sidecar.facts.loudness_curve
     axes.plot(np.arange(len(curve)) / float(sidecar.video.frame_rate), curve, color="tab:green", linewidth=1)
     for start, stop in sidecar.facts.silence:
         axes.axvspan(start / sidecar.audio.rate, stop / sidecar.audio.rate, color="0.85")
     axes.set_ylabel("loudness, dBFS")
     axes.set_title(f"{len(sidecar.facts.silence)} silent spans (grey)", loc="left", fontsize=9)
+
+
+def _draw_spectrogram(axes: Axes, sidecar: Sidecar, *, sound: Tensor) -> None:
+    assert sidecar.audio is not None
+    mel = log_mel(sound.mean(0)[None, None], sidecar.audio.rate)[0, 0].numpy()
+    axes.imshow(mel, origin="lower", aspect="auto", cmap="magma", extent=(0, sidecar.seconds, 0, len(mel)))
+    axes.set_ylabel("log-mel band")
 
 
 def readable(sidecar: Sidecar) -> dict[str, Any]:

@@ -149,10 +149,21 @@ def test_the_sound_is_exact(tiny_catalogue: Catalogue, sample: EncodedSample, tm
     np.testing.assert_array_equal(written, stored)
 
 
-def test_a_page_without_sound_has_none(tiny_catalogue: Catalogue, tmp_path: Path) -> None:
+def _height_of_curves(found: dict[str, Any]) -> int:
+    with Image.open(next(file for file in found["files"] if file.endswith("-curves.png"))) as picture:
+        return picture.height
+
+
+def test_a_page_without_sound_has_none(
+    tiny_catalogue: Catalogue, sample: EncodedSample, tmp_path: Path
+) -> None:
     found = look(tiny_catalogue, tmp_path / "page", key="tiny-003")
     assert not [file for file in found["files"] if file.endswith(".wav")]
     assert "<audio" not in Path(found["files"][0]).read_text()
+    sounding = look(tiny_catalogue, tmp_path / "sounding", key=sample.sidecar.key)
+    assert 3 * _height_of_curves(found) == _height_of_curves(sounding), (
+        "empty axes for sound that is not there"
+    )
 
 
 def test_an_unknown_key_names_near_ones(tiny_catalogue: Catalogue, tmp_path: Path) -> None:
