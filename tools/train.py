@@ -110,7 +110,7 @@ class _Screen:
         if row.split == "val":
             console.print(f"step {row.step} · held out ({numbers['sources']} sources): {scores}")
             return
-        speed = f"{numbers['clips_per_second']:.0f} clips/s · waiting for data {numbers['data_wait']:.0%}"
+        speed = f"{numbers['clips_per_second']:.0f} clips/s · getting batches {numbers['data_wait']:.0%}"
         self._ticker.say(f"{scores} · {speed}")
         self._ticker.advance(row.step - self._step)
         self._step = row.step
@@ -164,7 +164,7 @@ def _open_loader(config: "RunConfig", *, split: str) -> "Loader":
 
 def _tell(result: "TrainingResult", out: Path) -> None:
     ending = _ENDINGS.get(result.stopped, f"stopped by {result.stopped}")
-    speed = f"{result.clips_per_second:.0f} clips/s, {result.data_wait:.0%} of the time waiting for data"
+    speed = f"{result.clips_per_second:.0f} clips/s, {result.data_wait:.0%} of the time getting batches"
     console.print(f"{ending} at step {result.step} after {result.seconds:.0f} s ({speed})")
     console.print(f"run: {out}", markup=False, soft_wrap=True)
 

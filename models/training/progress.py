@@ -64,7 +64,7 @@ class TrainingResult(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     clips_per_second: float
     data_wait: float
-    """Share of the seconds, in [0, 1], in which training waited for data."""
+    """Share of the seconds, in [0, 1], that went into getting batches: waiting for media, and building from them."""
     validation: dict[str, float | int | str | None]
     """The last validation's row; empty without one."""
 
