@@ -1,12 +1,12 @@
 """`unreel inspect`: what a task's batch really contains, or one sample with its sound."""
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unreel.tools.console import console, progress, write_result
+from unreel.tools.settings import parse_setting
 
 if TYPE_CHECKING:
     from unreel.pipelines.pretext import PretextTask
@@ -110,14 +110,4 @@ def _summary(step: Any) -> dict[str, Any]:
 
 
 def _assignments(settings: list[str]) -> dict[str, Any]:
-    """`key=value` as TOML reads it; a value that is no TOML is text. Raises ValueError when there is no '='."""
-    found: dict[str, Any] = {}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals or not name:
-            raise ValueError(f"--set {setting!r}: write KEY=VALUE, such as positive=0.5")
-        try:
-            found[name.strip()] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            found[name.strip()] = text
-    return found
+    return dict(parse_setting(setting, form="KEY=VALUE", example="positive=0.5") for setting in settings)

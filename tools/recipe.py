@@ -17,6 +17,7 @@ from unreel.models.towers import tower_builder
 from unreel.models.training import RunConfig, build_task
 from unreel.models.training.model import objective_of
 from unreel.pipelines import pretext
+from unreel.tools.settings import parse_setting
 
 __all__ = ["compose", "read_recipe", "recipe_text", "shipped_recipes"]
 
@@ -144,18 +145,12 @@ def _plain(settings: Mapping[str, object]) -> Table:
 
 def _override(table: Table, override: str) -> None:
     """Put `section.key=value` into the table; the value is TOML, or else text."""
-    path, equals, text = override.partition("=")
-    *sections, key = path.strip().split(".")
-    if not equals or not sections or not key:
-        raise ValueError(f"--set {override!r}: write section.key=value, such as train.steps=200")
+    form, example = "section.key=value", "train.steps=200"
+    path, value = parse_setting(override, form=form, example=example)
+    *sections, key = path.split(".")
+    if not sections or not key:
+        raise ValueError(f"--set {override!r}: write {form}, such as {example}")
     for name in sections:
         table[name] = _convert(table.get(name, {}), dict, name)
         table = table[name]
-    table[key] = _value(text.strip())
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+    table[key] = value
