@@ -1,13 +1,14 @@
-"""A toy task and a toy backend: what a loader is asked to compose, without decoders."""
+"""Without media or decoders: a toy task and backend, sidecars that are made up, and a count of torch's operations."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from unreel.pipelines.decode.backend import Decoded, batch_shape
 from unreel.pipelines.draws import Draws
@@ -16,7 +17,7 @@ from unreel.pipelines.plan import Plan, Span, Window
 from unreel.pipelines.pretext.task import Needs, PretextBatch
 from unreel.shards.errors import DecodeFailed, PlanImpossible
 from unreel.shards.reader import EncodedSample
-from unreel.shards.sample import Sidecar
+from unreel.shards.sample import Audio, Facts, Packets, Sidecar, Source, Video, audio_length, pack_column
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,65 @@ class ToyBackend:
         self.closed = True
 
 
+def made_up(
+    number: int = 0,
+    *,
+    frames: int = 75,
+    rate: tuple[int, int] = (25, 1),
+    size: tuple[int, int] = (160, 128),
+    source: str | None = None,
+    per_source: int = 1,
+    **facts: object,
+) -> Sidecar:
+    """Clip `number` with picture and sound that nothing was encoded for; `size` is width, height.
+
+    Its source is `source`, or else a new one for every `per_source` clips.
+    """
+    packets = Packets(
+        offset=pack_column("offset", np.arange(frames) * 100),
+        size=pack_column("size", np.full(frames, 100)),
+        key=pack_column("key", np.arange(frames) % 16 == 0),
+    )
+    width, height = size
+    video = Video(
+        codec="h264",
+        width=width,
+        height=height,
+        frames=frames,
+        rate=rate,
+        matrix="bt709",
+        gop=16,
+        packets=packets,
+    )
+    samples = audio_length(frames, 48_000, video.frame_rate)
+    columns = {"motion": pack_column("motion", np.ones(frames))} | facts
+    return Sidecar(
+        key=f"clip-{number:05}",
+        source=Source(id=source or f"{number // per_source:016x}", name="made up"),
+        video=video,
+        audio=Audio(codec="flac", rate=48_000, channels=1, samples=samples),
+        facts=Facts(**columns),
+    )
+
+
+class Calls(TorchDispatchMode):
+    """Counts the operations that torch is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+def counted(function: Callable[..., object], *arguments: object) -> int:
+    with Calls() as calls:
+        function(*arguments)
+    return calls.count
+
+
 @pytest.fixture
 def toy_task() -> type[ToyTask]:
     return ToyTask
@@ -113,3 +173,15 @@ def toy_task() -> type[ToyTask]:
 @pytest.fixture
 def toy_backend() -> type[ToyBackend]:
     return ToyBackend
+
+
+@pytest.fixture
+def calls() -> Callable[..., int]:
+    """Counts torch's operations in a call: function and arguments → count."""
+    return counted
+
+
+@pytest.fixture
+def sidecar() -> Callable[..., Sidecar]:
+    """Makes sidecars from which a task or a guard can plan; see `made_up`."""
+    return made_up

@@ -5,43 +5,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.plan import check_plan
 from unreel.pipelines.pretext.task import PretextBatch, PretextTask
-from unreel.shards.sample import Audio, Facts, Packets, Sidecar, Source, Video, audio_length, pack_column
+from unreel.shards.sample import Sidecar
 
 SEED = 7
-
-
-def made_up(
-    number: int = 0,
-    *,
-    frames: int = 75,
-    rate: tuple[int, int] = (25, 1),
-    per_source: int = 1,
-    **facts: object,
-) -> Sidecar:
-    """Clip `number` with picture (160x128) and sound that nothing was encoded for."""
-    packets = Packets(
-        offset=pack_column("offset", np.arange(frames) * 100),
-        size=pack_column("size", np.full(frames, 100)),
-        key=pack_column("key", np.arange(frames) % 16 == 0),
-    )
-    video = Video(
-        codec="h264", width=160, height=128, frames=frames, rate=rate, matrix="bt709", gop=16, packets=packets
-    )
-    samples = audio_length(frames, 48_000, video.frame_rate)
-    columns = {"motion": pack_column("motion", np.ones(frames))} | facts
-    return Sidecar(
-        key=f"clip-{number:05}",
-        source=Source(id=f"{number // per_source:016x}", name="made up"),
-        video=video,
-        audio=Audio(codec="flac", rate=48_000, channels=1, samples=samples),
-        facts=Facts(**columns),
-    )
 
 
 Paint = Callable[[Sidecar, np.ndarray], np.ndarray]
@@ -104,36 +75,6 @@ def filmed(
 
 def batched(task: PretextTask, sidecars: Sequence[Sidecar], **settings: object) -> PretextBatch:
     return task.build(*filmed(task, sidecars, **settings))
-
-
-class Calls(TorchDispatchMode):
-    """Counts the operations that torch is asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.count += 1
-        return function(*args, **(kwargs or {}))
-
-
-def counted(function: Callable[..., object], *arguments: object) -> int:
-    with Calls() as calls:
-        function(*arguments)
-    return calls.count
-
-
-@pytest.fixture
-def calls() -> Callable[..., int]:
-    """Counts torch's operations in a call: function and arguments → count."""
-    return counted
-
-
-@pytest.fixture
-def sidecar() -> Callable[..., Sidecar]:
-    """Makes sidecars; see `made_up`."""
-    return made_up
 
 
 @pytest.fixture
