@@ -9,6 +9,8 @@ PARTS := models pipelines shards tools
 # The stamps carry a digest of the lock and of the project file: a changed pin installs anew, nothing else does.
 BASE_STAMP := $(VENV)/.base-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
 DEV_STAMP := $(VENV)/.dev-$(shell cat requirements-dev.lock pyproject.toml | sha256sum | cut -c1-16)
+LOCK_FLAGS := --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
+    --no-emit-find-links --no-config --quiet
 MEDIA ?=
 OUT ?= demo-run
 
@@ -42,10 +44,9 @@ view:
 	@for part in $(PARTS); do ln -sfn ../../$$part .typecheck/unreel/$$part; done
 
 lock:  ## resolve pyproject.toml again; needs `uv`
-	uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	    --no-emit-index-url --no-emit-find-links --no-config -q -o requirements.lock
-	uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-header --no-annotate --all-extras \
-	    --no-emit-index-url --no-emit-find-links --no-config -q -c requirements.lock -o requirements-dev.lock
+	# All extras first: the base lock is then a part of it, whatever an extra forbids.
+	uv pip compile pyproject.toml --all-extras -o requirements-dev.lock $(LOCK_FLAGS)
+	uv pip compile pyproject.toml -c requirements-dev.lock -o requirements.lock $(LOCK_FLAGS)
 
 clean:
 	rm -rf $(VENV) .typecheck build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -24,7 +24,7 @@ __all__ = [
     "write_index",
 ]
 
-INDEX_SCHEMA: Final = (1, 0)
+INDEX_SCHEMA: Final = (1, 1)
 """Version of the index, (major, minor): newer minors are read, newer majors are refused by name."""
 
 INDEX_SUFFIX: Final = ".index.json"
@@ -59,6 +59,10 @@ class SampleRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     """Largest mean of the motion curve over any one second, in [0, 255]."""
     sound: float = 0.0
     """Share of the sample's sound that is not silent, in [0, 1]."""
+    scene: int = 0
+    """Frames of the longest stretch without a cut; 0 in indexes of 1.0. Since 1.1."""
+    luma: float = 0.0
+    """Mean brightness, in [0, 255]. Since 1.1."""
     members: tuple[Member, ...]
 
     @property
@@ -100,18 +104,21 @@ def identity_text(identity: Mapping[str, object]) -> str:
 def row_of(sidecar: Sidecar, members: tuple[Member, ...]) -> SampleRow:
     """The index row of a sample whose members lie where `members` says."""
     video, audio = sidecar.video, sidecar.audio
+    shape = video or sidecar.image
     return SampleRow(
         key=sidecar.key,
         source=sidecar.source.id,
         split=sidecar.source.split,
         frames=video.frames if video else 0,
         rate=video.rate if video else (0, 1),
-        width=video.width if video else 0,
-        height=video.height if video else 0,
+        width=shape.width if shape else 0,
+        height=shape.height if shape else 0,
         audio_samples=audio.samples if audio else 0,
         audio_rate=audio.rate if audio else 0,
         motion=_motion_peak(sidecar),
         sound=_sound_share(sidecar),
+        scene=_longest_scene(sidecar),
+        luma=_mean_luma(sidecar),
         members=members,
     )
 
@@ -169,3 +176,13 @@ def _sound_share(sidecar: Sidecar) -> float:
         return 0.0
     silent = sum(stop - start for start, stop in sidecar.facts.silence)
     return round(1.0 - silent / audio.samples, 6)
+
+
+def _longest_scene(sidecar: Sidecar) -> int:
+    frames = sidecar.video.frames if sidecar.video else 0
+    return int(np.diff([0, *sidecar.facts.cuts, frames]).max())
+
+
+def _mean_luma(sidecar: Sidecar) -> float:
+    curve = sidecar.facts.luma_curve
+    return round(float(curve.mean()), 4) if len(curve) else 0.0

@@ -1,11 +1,12 @@
 """The sample contract: what one sample of a shard is made of, and the sidecar that describes it.
 
-One sample is one bounded moment: a clip of one source (picture, sound or both). Its members lie next to each other in
-the tar, `json` first, so that a streaming reader can plan before the payload arrives:
+One sample is one bounded moment: a clip of one source (picture, sound or both), one still picture, or one sound. Its
+members lie next to each other in the tar, `json` first, so that a streaming reader can plan before the payload arrives:
 
     json    the sidecar, `Sidecar` below
-    mp4     picture only: constant frame rate, closed GOPs, key frame at 0, no B-frames
+    mp4     moving picture only: constant frame rate, closed GOPs, key frame at 0, no B-frames
     flac    sound, 16 bit; its sample 0 is at the time of frame 0
+    opus    the same as Opus in Ogg
     jpg     one baseline JPEG picture
     txt     narration
 
@@ -29,8 +30,10 @@ __all__ = [
     "SCHEMA",
     "Audio",
     "Facts",
+    "Image",
     "Original",
     "Packets",
+    "Segment",
     "Sidecar",
     "Source",
     "Video",
@@ -42,10 +45,10 @@ __all__ = [
     "write_sidecar",
 ]
 
-SCHEMA: Final = (1, 0)
+SCHEMA: Final = (1, 1)
 """Version of the sidecar, (major, minor): newer minors are read, newer majors are refused by name."""
 
-MEMBERS: Final = ("json", "mp4", "flac", "jpg", "txt")
+MEMBERS: Final = ("json", "mp4", "flac", "opus", "jpg", "txt")
 """Every member that a shard may hold, in the order in which a sample's members lie in the tar."""
 
 _KEY = re.compile(r"[a-z0-9_-]+")
@@ -57,6 +60,7 @@ COLUMN_DTYPES: Final[Mapping[str, str]] = {
     "motion": "<f2",
     "luma": "<f2",
     "loudness": "<f2",
+    "hashes": "<u8",
     "track": "<f4",
 }
 """Little-endian dtype of each packed column."""
@@ -77,6 +81,8 @@ class Source(Record, frozen=True, kw_only=True):
     """Index of the sample's frame 0 among the source's frames at the sample's own rate."""
     split: str | None = None
     """Split that the manifest asked for; None lets the reader divide by `id`."""
+    span_us: tuple[int, int] | None = None
+    """(start, stop) of the sample on the source's own clock, in microseconds; None: not known. Since 1.1."""
     licence: str | None = None
     url: str | None = None
     takedown_id: str | None = None
@@ -124,6 +130,8 @@ class Video(Record, frozen=True, kw_only=True):
     """True when packet order is not presentation order; the `packets` backend declines such samples by name."""
     extradata: bytes = b""
     """The codec's out-of-band header as the container stores it (for H.264 the avcC record)."""
+    copied: bool = False
+    """True when the packets are the source's own and nothing was encoded anew. Since 1.1."""
     packets: Packets
     member: str = "mp4"
 
@@ -146,8 +154,32 @@ class Audio(Record, frozen=True, kw_only=True):
     member: str = "flac"
 
 
+class Image(Record, frozen=True, kw_only=True):
+    """The still picture of a sample that is one picture. Since 1.1."""
+
+    codec: str
+    """FFmpeg's name: `mjpeg` for baseline JPEG."""
+    width: int
+    height: int
+    member: str = "jpg"
+
+
+class Segment(Record, frozen=True, kw_only=True):
+    """A timed piece of a transcript. Since 1.1."""
+
+    start_ms: int
+    """Milliseconds from the sample's frame 0; negative where the words began before the clip."""
+    stop_ms: int
+    """Exclusive; beyond the sample's end where the words go on after the clip."""
+    text: str
+
+
 class Facts(Record, frozen=True, kw_only=True):
     """What samplers and guards need to know, measured once in the one decode of the build."""
+
+    measured: tuple[str, ...] = ()
+    """Names of the facts that were measured: an empty fact that is listed here was looked for and not found. Since 1.1;
+    sidecars of 1.0 list none and hold all facts of 1.0."""
 
     motion: bytes = b""
     """f16 `[frames]`: mean absolute luma difference to the frame before, in [0, 255]; 0 at frame 0."""
@@ -161,6 +193,15 @@ class Facts(Record, frozen=True, kw_only=True):
     """(left, top, right, bottom) in stored pixels, right and bottom exclusive: the picture without a stable letterbox."""
     silence: tuple[tuple[int, int], ...] = ()
     """Ascending (start, stop) spans, in audio samples, that are quieter than the profile's threshold."""
+    overlay_box: tuple[int, int, int, int] | None = None
+    """(left, top, right, bottom) in stored pixels of what stays still while the picture moves: a logo, a clock's frame, a
+    caption bar. None: there is none. Since 1.1."""
+    hashes: bytes = b""
+    """u64 `[n]`: perceptual hash of one frame a second, the first of frame 0; near pictures differ in few bits. Since 1.1."""
+
+    @property
+    def hash_words(self) -> NDArray[np.uint64]:
+        return np.frombuffer(self.hashes, "<u8")
 
     @property
     def motion_curve(self) -> NDArray[np.float32]:
@@ -190,6 +231,13 @@ class Original(Record, frozen=True, kw_only=True):
     audio_channels: int = 0
     rotation: int = 0
     """Degrees clockwise that the container asks a player to turn the picture; already applied to the sample."""
+    gop: int = 0
+    """Largest distance of two key frames, in frames; 0: not known. Since 1.1."""
+    b_frames: bool = False
+    """Whether frames were stored in another order than shown. Since 1.1."""
+    video_bit_rate: int = 0
+    """Bits per second of the picture's packets, as counted; 0: not known. Since 1.1."""
+    audio_bit_rate: int = 0
 
 
 class Sidecar(Record, frozen=True, kw_only=True, omit_defaults=False):
@@ -200,8 +248,14 @@ class Sidecar(Record, frozen=True, kw_only=True, omit_defaults=False):
     source: Source
     video: Video | None = None
     audio: Audio | None = None
+    image: Image | None = None
+    """The still picture; a sample has no `video` beside it. Since 1.1."""
     facts: Facts = Facts()
     original: Original | None = None
+    transcript: tuple[Segment, ...] = ()
+    """What is said in the sample, in the order of time; the member `txt` holds the same words. Since 1.1."""
+    language: str | None = None
+    """ISO 639-1 code of the transcript's language. Since 1.1."""
     labels: dict[str, str | int | float] = {}
     """One value a sample, from the manifest."""
     tracks: dict[str, bytes] = {}

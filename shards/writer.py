@@ -137,7 +137,7 @@ def _check_members(sidecar: Sidecar, members: Mapping[str, bytes]) -> None:
     unknown = sorted(set(members) - set(MEMBERS[1:]))
     if unknown:
         raise ValueError(f"sample {sidecar.key}: members {unknown} are unknown, allowed are {MEMBERS[1:]}")
-    declared = {part.member for part in (sidecar.video, sidecar.audio) if part is not None}
+    declared = {part.member for part in (sidecar.video, sidecar.audio, sidecar.image) if part is not None}
     given = set(members) - {"txt"}
     if given != declared:
         raise ValueError(
