@@ -14,7 +14,7 @@ LOCK_FLAGS := --python-version 3.11 --generate-hashes --no-header --no-annotate 
 MEDIA ?=
 OUT ?= demo-run
 
-.PHONY: setup demo test lint format typecheck view bench lock clean
+.PHONY: setup demo test faults lint format typecheck view bench lock clean
 
 setup: $(BASE_STAMP)  ## virtual environment with what the main job needs
 
@@ -23,6 +23,9 @@ demo: $(BASE_STAMP)  ## the main job end to end; MEDIA=folder runs it on your ow
 
 test: $(DEV_STAMP)  ## the whole test suite
 	$(BIN)/python -m pytest
+
+faults: $(DEV_STAMP)  ## every drill of tests/faults in full; writes faults.json
+	$(BIN)/python -m pytest tests/faults --drills
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .

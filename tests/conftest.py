@@ -54,6 +54,10 @@ def seeded() -> Iterator[None]:
         torch.set_rng_state(old_torch)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--drills", action="store_true", help="run the drills of tests/faults in full")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu"):
         _need_gpu()
