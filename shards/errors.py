@@ -3,6 +3,7 @@
 UnreelError
 ├── MediaRefused        a source that the builder does not take
 ├── ShardError          bytes on disk are not what the index says
+├── Unreachable         a remote place does not give what was asked for
 ├── CatalogueError      a folder that cannot be opened as a data set
 │   └── IdentityMismatch    … because another builder wrote it
 ├── PlanImpossible      a sample cannot give what a task needs          (raised in pipelines)
@@ -26,6 +27,7 @@ __all__ = [
     "ShardError",
     "StateMismatch",
     "TooManyFailures",
+    "Unreachable",
     "UnreelError",
 ]
 
@@ -50,6 +52,20 @@ class MediaRefused(UnreelError):
 
 class ShardError(UnreelError):
     """A shard, an index or a member is damaged, cut short or swapped."""
+
+
+class Unreachable(UnreelError):
+    """A remote place did not give what was asked for, after all attempts.
+
+    Attributes:
+        url: what was asked for.
+        reason: what came instead.
+    """
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url}: {reason}")
+        self.url = url
+        self.reason = reason
 
 
 class CatalogueError(UnreelError):

@@ -3,10 +3,14 @@
 import io
 import os
 import random
+import socket
+import struct
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -251,3 +255,125 @@ def tiny_catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
                 writer.add(*tiny_sample(number))
             writer.commit()
     return compile_catalogue(folder, identity=IDENTITY, profile={"name": "tiny"})
+
+
+@dataclass
+class Trouble:
+    """What a `FaultyServer` does with its next `times` requests for paths that end in `suffix`."""
+
+    kind: str
+    suffix: str = ""
+    times: int = 10**9
+    value: str = ""
+
+
+class FaultyServer(ThreadingHTTPServer):
+    """Serves a folder on loopback, in ranges, and misbehaves when told to.
+
+    Kinds of trouble: `status` (value: the code), `stall` (after half of the bytes), `drip` (a byte now and then), `reset`,
+    `short` (fewer bytes than stated), `wrong` (a flipped bit), `whole` (ignores the range), `redirect` (value: where to).
+    """
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _FaultyHandler)
+        self.folder = folder
+        self.trouble: list[Trouble] = []
+        self.requests: list[tuple[str, str]] = []
+        """(path, range) of every request."""
+        self.ending = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def trouble_for(self, path: str) -> Trouble | None:
+        for trouble in self.trouble:
+            if path.endswith(trouble.suffix) and trouble.times > 0:
+                trouble.times -= 1
+                return trouble
+        return None
+
+
+class _FaultyHandler(BaseHTTPRequestHandler):
+    server: FaultyServer
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, *, body: bool) -> None:
+        asked = self.headers.get("Range", "")
+        self.server.requests.append((self.path, asked))
+        path = self.server.folder / self.path.lstrip("/")
+        trouble = self.server.trouble_for(self.path) if body else None
+        kind, value = (trouble.kind, trouble.value) if trouble else ("", "")
+        if kind == "redirect":
+            return self._head(302, 0, Location=value)
+        if kind == "status" or not path.is_file():
+            return self._head(int(value or 404), 0)
+        data, status = path.read_bytes(), 200
+        headers = {"Accept-Ranges": "bytes"}
+        if asked and kind != "whole":
+            first, _, last = asked.removeprefix("bytes=").partition("-")
+            headers["Content-Range"] = f"bytes {asked.removeprefix('bytes=')}/{len(data)}"
+            data, status = data[int(first) : int(last) + 1], 206
+        self._head(status, len(data), **headers)
+        if body:
+            self._send(data, kind)
+        return None
+
+    def _head(self, status: int, length: int, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(length)}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _send(self, data: bytes, kind: str) -> None:
+        half = len(data) // 2
+        if kind == "wrong":
+            data = data[:half] + bytes([data[half] ^ 1]) + data[half + 1 :]
+        if kind in ("stall", "reset", "short"):
+            self.wfile.write(data[:half])
+            self.wfile.flush()
+            self.close_connection = True
+            if kind == "stall":
+                self.server.ending.wait(20)
+            if kind == "reset":
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+            return
+        if kind == "drip":
+            for byte in data:
+                if self.server.ending.wait(0.1):
+                    return
+                self.wfile.write(bytes([byte]))
+            return
+        self.wfile.write(data)
+
+
+@pytest.fixture
+def faulty_server(tmp_path: Path) -> Iterator[FaultyServer]:
+    """A server on loopback over the folder `tmp_path / "served"`."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    server = FaultyServer(folder)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield server
+    server.ending.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def trouble() -> type[Trouble]:
+    return Trouble
