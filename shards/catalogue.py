@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from unreel.shards.commit import index_path, settle_folder
 from unreel.shards.errors import CatalogueError, IdentityMismatch, ShardError
 from unreel.shards.files import write_atomic
 from unreel.shards.index import (
@@ -38,6 +39,7 @@ __all__ = [
     "compile_catalogue",
     "identity_text",
     "read_index",
+    "recompile_catalogue",
     "row_of",
 ]
 
@@ -139,7 +141,7 @@ class Catalogue:
                 yield shard, ordinal, row
 
     def _read_index(self, shard: int) -> ShardIndex:
-        path = _index_path(self.path(shard))
+        path = index_path(self.path(shard))
         data = _index_bytes(path)
         expected, found = self._table["index_crc32"][shard].as_py(), zlib.crc32(data)
         if found != expected:
@@ -156,7 +158,7 @@ def read_index(shard: Path) -> ShardIndex:
     Raises:
         ShardError: there is none (the shard was never committed), or it is damaged.
     """
-    path = _index_path(shard)
+    path = index_path(shard)
     return parse_index(_index_bytes(path), path)
 
 
@@ -170,6 +172,7 @@ def compile_catalogue(
         IdentityMismatch: a shard was built by another identity.
     """
     folder = Path(folder)
+    settle_folder(folder)
     paths = sorted(folder.glob(f"*{INDEX_SUFFIX}"), key=lambda path: path.name.removesuffix(INDEX_SUFFIX))
     if not paths:
         raise CatalogueError(f"{folder}: no shard with an index; was a build finished here?")
@@ -185,6 +188,25 @@ def compile_catalogue(
     write_atomic(folder / "catalogue.arrow", _table_bytes(table))
     write_atomic(folder / "catalogue.json", msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
     return Catalogue(folder, summary, table)
+
+
+def recompile_catalogue(folder: Path | str) -> int:
+    """Compile the catalogue in `folder` again, of the same identity and profile; how many samples it holds.
+
+    It works from `catalogue.json` alone, so also where a kill left that file and `catalogue.arrow` of different ages. Where no
+    shard is left, both are removed.
+
+    Raises:
+        CatalogueError, IdentityMismatch: see `compile_catalogue`.
+    """
+    folder = Path(folder)
+    settle_folder(folder)
+    summary = _read_summary(folder / "catalogue.json")
+    if next(folder.glob(f"*{INDEX_SUFFIX}"), None) is not None:
+        return len(compile_catalogue(folder, identity=summary.identity, profile=summary.profile))
+    for name in ("catalogue.json", "catalogue.arrow"):
+        (folder / name).unlink(missing_ok=True)
+    return 0
 
 
 def _compile_table(paths: Iterable[Path], identity: str) -> pa.Table:
@@ -260,10 +282,6 @@ def _read_table(path: Path) -> pa.Table:
     if table.schema != _COLUMNS:
         raise CatalogueError(f"{path}: expected columns {_COLUMNS.names}, found {table.schema.names}")
     return table
-
-
-def _index_path(shard: Path) -> Path:
-    return shard.with_name(shard.name.removesuffix(".tar") + INDEX_SUFFIX)
 
 
 def _index_bytes(path: Path) -> bytes:

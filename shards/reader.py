@@ -3,17 +3,17 @@
 import mmap
 import tarfile
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from unreel.shards.catalogue import Catalogue, Member, SampleRow, ShardIndex
+from unreel.shards.catalogue import Catalogue, Member, SampleRow, ShardIndex, read_index
 from unreel.shards.errors import ShardError
 from unreel.shards.sample import Sidecar, read_sidecar
 
-__all__ = ["EncodedSample", "Reader"]
+__all__ = ["EncodedSample", "Reader", "read_shard"]
 
 OPEN_SHARDS: Final = 128
 """Mapped tars kept open: twice the window of shards that the order mixes, since prefetch looks into the next one."""
@@ -61,27 +61,58 @@ class Reader:
             ShardError: the shard or a member is not what the index says; names shard, key, expected and found.
             IndexError: the shard has no such sample.
         """
-        mapped = self._mapped(shard)
-        row = mapped.index.samples[ordinal]
-        views = {
-            member.name: _checked(mapped, row, member)
-            for member in row.members
-            if members is None or member.name == "json" or member.name in members
-        }
-        return EncodedSample(mapped.index.shard, row, _sidecar(mapped, row, views), views)
+        return _encoded(self._mapped(shard), ordinal, members, read_sidecar)
 
     def _map(self, shard: int) -> _MappedShard:
-        index, path = self.catalogue.index(shard), self.catalogue.path(shard)
-        try:
-            with path.open("rb") as file:
-                found = file.seek(0, 2)
-                if found != index.bytes:
-                    raise ShardError(f"{path}: expected {index.bytes} bytes, found {found}")
-                # The view keeps the map alive: samples may outlive the shard's place in the cache.
-                view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        except FileNotFoundError as error:
-            raise ShardError(f"{path}: expected {index.bytes} bytes, found no file") from error
-        return _MappedShard(path, index, view, set())
+        return _map_tar(self.catalogue.path(shard), self.catalogue.index(shard))
+
+
+def read_shard(
+    path: Path,
+    *,
+    members: Collection[str] | None = None,
+    parse: Callable[[memoryview], Sidecar] = read_sidecar,
+) -> Iterator[EncodedSample]:
+    """Every sample of the committed shard at `path`, in the order of the tar, checked as `Reader.read` does.
+
+    Args:
+        members: those to read besides `json`, by default all.
+        parse: makes a sidecar of the `json` member.
+
+    Raises:
+        ShardError: the shard or a member is not what the index says.
+    """
+    mapped = _map_tar(path, read_index(path))
+    for ordinal in range(len(mapped.index.samples)):
+        yield _encoded(mapped, ordinal, members, parse)
+
+
+def _map_tar(path: Path, index: ShardIndex) -> _MappedShard:
+    try:
+        with path.open("rb") as file:
+            found = file.seek(0, 2)
+            if found != index.bytes:
+                raise ShardError(f"{path}: expected {index.bytes} bytes, found {found}")
+            # The view keeps the map alive: samples may outlive the shard's place in the cache.
+            view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except FileNotFoundError as error:
+        raise ShardError(f"{path}: expected {index.bytes} bytes, found no file") from error
+    return _MappedShard(path, index, view, set())
+
+
+def _encoded(
+    mapped: _MappedShard,
+    ordinal: int,
+    members: Collection[str] | None,
+    parse: Callable[[memoryview], Sidecar],
+) -> EncodedSample:
+    row = mapped.index.samples[ordinal]
+    views = {
+        member.name: _checked(mapped, row, member)
+        for member in row.members
+        if members is None or member.name == "json" or member.name in members
+    }
+    return EncodedSample(mapped.index.shard, row, _sidecar(mapped, row, views["json"], parse), views)
 
 
 def _checked(mapped: _MappedShard, row: SampleRow, member: Member) -> memoryview:
@@ -106,9 +137,11 @@ def _check_header(mapped: _MappedShard, row: SampleRow, member: Member) -> None:
         raise _damage(mapped, row, member, expected, f"that of {info.name!r} with {info.size}")
 
 
-def _sidecar(mapped: _MappedShard, row: SampleRow, views: Mapping[str, memoryview]) -> Sidecar:
+def _sidecar(
+    mapped: _MappedShard, row: SampleRow, data: memoryview, parse: Callable[[memoryview], Sidecar]
+) -> Sidecar:
     try:
-        sidecar = read_sidecar(views["json"])
+        sidecar = parse(data)
     except ShardError as error:
         raise ShardError(f"{mapped.path}, sample {row.key}: {error}") from error
     if sidecar.key != row.key:

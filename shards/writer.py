@@ -9,21 +9,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
-from unreel.shards.files import partial_name, publish, sync_folder, write_atomic
-from unreel.shards.index import (
-    INDEX_SUFFIX,
-    Member,
-    SampleRow,
-    ShardIndex,
-    row_of,
-    wds_index,
-    write_index,
-)
+from unreel.shards.commit import commit_shard, replace_shard
+from unreel.shards.files import partial_name
+from unreel.shards.index import Member, SampleRow, ShardIndex, row_of
 from unreel.shards.sample import MEMBERS, Sidecar, check_key, write_sidecar
 
 __all__ = ["ShardWriter", "tar_header"]
 
 BLOCK: Final = tarfile.BLOCKSIZE
+
+Payload = bytes | memoryview
 
 
 def tar_header(name: str, size: int) -> bytes:
@@ -73,7 +68,7 @@ class ShardWriter:
         """Bytes of the tar so far."""
         return self._size
 
-    def add(self, sidecar: Sidecar, members: Mapping[str, bytes]) -> SampleRow:
+    def add(self, sidecar: Sidecar, members: Mapping[str, Payload]) -> SampleRow:
         """Append one sample: its sidecar and the members that the sidecar declares, and `txt` if there is one.
 
         Raises:
@@ -82,7 +77,7 @@ class ShardWriter:
         if sidecar.key in self._rows:
             raise ValueError(f"shard {self.name}: key {sidecar.key!r} is taken")
         _check_members(sidecar, members)
-        payloads = {"json": write_sidecar(sidecar), **members}
+        payloads: dict[str, Payload] = {"json": write_sidecar(sidecar), **members}
         placed = tuple(
             self._append(sidecar.key, name, payloads[name]) for name in MEMBERS if name in payloads
         )
@@ -96,22 +91,26 @@ class ShardWriter:
         Raises:
             ValueError: the shard is empty.
         """
+        index = self._end()
+        commit_shard(self.path, index)
+        return index
+
+    def replace(self, old: ShardIndex) -> ShardIndex:
+        """Publish the shard in place of the committed one whose index is `old`; where both are equal, do nothing.
+
+        Killed at any moment, one of both is valid; see `commit.settle`. Raises ValueError when the shard is empty.
+        """
+        index = self._end()
+        if index != old:
+            replace_shard(self.path, index)
+        return index
+
+    def _end(self) -> ShardIndex:
         if not self._rows:
             raise ValueError(f"shard {self.name}: no sample was added")
         self._write(bytes(2 * BLOCK))
         self._file.flush()
         os.fsync(self._file.fileno())
-        index = self._index()
-        # An older index must be gone before the new tar has the name, or a crash between both would commit a mixture.
-        index_path = self.path.with_name(self.name + INDEX_SUFFIX)
-        index_path.unlink(missing_ok=True)
-        sync_folder(self.path.parent)
-        publish(self.path)
-        write_atomic(self.path.with_suffix(".idx"), wds_index(index))
-        write_atomic(index_path, write_index(index))
-        return index
-
-    def _index(self) -> ShardIndex:
         return ShardIndex(
             shard=self.name,
             bytes=self._size,
@@ -120,20 +119,20 @@ class ShardWriter:
             samples=tuple(self._rows.values()),
         )
 
-    def _append(self, key: str, name: str, payload: bytes) -> Member:
+    def _append(self, key: str, name: str, payload: Payload) -> Member:
         self._write(tar_header(f"{key}.{name}", len(payload)))
         offset = self._size
         self._write(payload)
         self._write(bytes(-len(payload) % BLOCK))
         return Member(name, offset, len(payload), zlib.crc32(payload))
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: Payload) -> None:
         self._file.write(data)
         self._hash.update(data)
         self._size += len(data)
 
 
-def _check_members(sidecar: Sidecar, members: Mapping[str, bytes]) -> None:
+def _check_members(sidecar: Sidecar, members: Mapping[str, Payload]) -> None:
     unknown = sorted(set(members) - set(MEMBERS[1:]))
     if unknown:
         raise ValueError(f"sample {sidecar.key}: members {unknown} are unknown, allowed are {MEMBERS[1:]}")

@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from unreel.shards import writer as writer_module
 from unreel.shards.catalogue import read_index
 from unreel.shards.errors import ShardError
 from unreel.shards.sample import MEMBERS
@@ -202,7 +201,7 @@ def test_killed_at_any_rename_the_old_shard_is_never_mixed_with_the_new(
         if calls - 1 == moment:
             raise Killed
 
-    monkeypatch.setattr(writer_module.os, "replace", killing)
+    monkeypatch.setattr(os, "replace", killing)
     with pytest.raises(Killed):
         write(path, [sample("new-0"), sample("new-1")])
     if moment == 2 and after:
