@@ -39,7 +39,7 @@ typecheck: $(DEV_STAMP) view
 	$(BIN)/mypy
 
 bench: $(BASE_STAMP)  ## loader against bare decode and bare ffmpeg, in one run
-	$(BIN)/unreel bench
+	$(BIN)/unreel bench loader
 
 # The four folders under one name, for the type checkers; `PYTHONPATH=.typecheck` also runs unreel without an install.
 view:

@@ -21,9 +21,9 @@ COMMANDS: Final = {
     "eval": "unreel.tools.eval",
     "report": "unreel.tools.report",
     "demo": "unreel.tools.demo",
-    "bench": "unreel.tools.bench",
+    "bench": "unreel.tools.bench.command",
 }
-"""Command → module that defines a function of the command's name, in the order in which a new user meets them."""
+"""Command → module that defines a function of the command's name, or a `typer.Typer` of it for a group, in the order in which a new user meets them."""
 
 app = typer.Typer(
     name="unreel",
@@ -46,7 +46,11 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
 
 
 for _name, _module in COMMANDS.items():
-    app.command(_name)(getattr(importlib.import_module(_module), _name))
+    _command = getattr(importlib.import_module(_module), _name)
+    if isinstance(_command, typer.Typer):
+        app.add_typer(_command, name=_name)
+    else:
+        app.command(_name)(_command)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Who takes part in `unreel bench`: bare ffmpeg, each backend on ready plans, and the whole loader."""
+"""Who takes part in `unreel bench loader`: bare ffmpeg, each backend on ready plans, and the whole loader."""
 
 import os
 import subprocess

@@ -1,0 +1,1 @@
+"""`bench`: contests between what we do and the same work done bare, as ratios inside one run."""

@@ -1,0 +1,19 @@
+"""`unreel bench`: what a part of unreel costs over the same work done bare, as ratios in one run."""
+
+import typer
+
+from unreel.tools.bench.loader import loader
+
+__all__ = ["bench"]
+
+bench = typer.Typer(
+    help="""Measure what a part of unreel costs over the same work done bare.
+
+    Every figure is a ratio inside one repeat, since machines drift and ratios stay; the order of the contestants rotates.
+
+    Example: `unreel bench loader shards/`
+    """,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+bench.command("loader")(loader)

@@ -1,0 +1,64 @@
+"""`unreel bench loader`: the loader beside bare decoding of the same frames and beside bare ffmpeg, as ratios in one run."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from unreel.tools.bench.contest import machine, print_figures, run_contest
+from unreel.tools.console import console, write_result
+
+__all__ = ["loader"]
+
+REFERENCE: Final = "ffmpeg"
+
+
+def loader(
+    dataset: Annotated[
+        Path | None, typer.Argument(help="Folder of shards. Without it a small world is generated and built.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="Decode backend of the loader; `auto` measures.")] = "auto",
+    threads: Annotated[int, typer.Option(help="Decode threads of every contestant.", min=1)] = os.cpu_count()
+    or 1,
+    frames: Annotated[int, typer.Option(help="Consecutive frames a clip, from a random start.", min=1)] = 16,
+    batch: Annotated[int, typer.Option(help="Clips a batch.", min=1)] = 32,
+    steps: Annotated[int, typer.Option(help="Batches a repeat.", min=1)] = 24,
+    repeats: Annotated[int, typer.Option(help="Repeats; the order of the contestants rotates.", min=1)] = 5,
+    json: Annotated[
+        str | None, typer.Option("--json", help="Write the result to FILE (`-`: standard output).")
+    ] = None,
+) -> None:
+    """Measure what the loader costs over bare decoding of exactly the same frames.
+
+    Every figure is a ratio inside one repeat, since machines drift and ratios stay. `ffmpeg` is the physical limit on
+    CPU: as many frames decoded from start to end and converted to RGB, one single-threaded process a core.
+
+    Example: `unreel bench loader shards/ --frames 16 --threads 2`
+    """
+    from unreel.tools.bench.contestants import Setting, contestants
+
+    with _dataset(dataset) as folder:
+        setting = Setting(folder=folder, threads=threads, frames=frames, batch=batch, steps=steps)
+        with contestants(setting, backend) as contest:
+            figures = run_contest(contest, units=batch * steps, repeats=repeats, reference=REFERENCE)
+    print_figures(figures, unit="clips/s", reference=REFERENCE, title="median over repeats, RGB uint8")
+    write_result(
+        {"machine": machine(), "setting": setting.words(), "figures": list(map(asdict, figures))}, json
+    )
+
+
+@contextmanager
+def _dataset(dataset: Path | None) -> Iterator[Path]:
+    if dataset is not None:
+        yield dataset
+        return
+    from unreel.tools.bench.contestants import generated_shards
+
+    with tempfile.TemporaryDirectory(prefix="unreel-bench-") as folder:
+        console.print("no shards named: a small world is generated first")
+        yield generated_shards(Path(folder))
