@@ -22,7 +22,7 @@ __all__ = ["Planner"]
 _SEARCHED: Final = 1024
 """Positions searched for the first samples that a task can plan on."""
 
-_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {"video": ("mp4", "jpg"), "audio": ("flac",)}
+_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {"video": ("mp4",), "image": ("jpg",), "audio": ("flac",)}
 """What is read of a sample beside its sidecar, by what the task needs."""
 
 

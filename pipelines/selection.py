@@ -1,46 +1,62 @@
 """Which samples of a data set a task may see: those that meet its needs, on its side of the split by source."""
 
 import hashlib
+import logging
+import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from unreel.pipelines.compiled import (
+    COMPILED_VERSION,
+    Compiled,
+    Label,
+    compile_codes,
+    load_codes,
+    store_codes,
+)
+from unreel.pipelines.criteria import SPLITS, Criteria, Filters, is_held_out
 from unreel.pipelines.pretext.task import Needs
 from unreel.shards.catalogue import Catalogue, SampleRow
+from unreel.shards.errors import ShardError
+from unreel.shards.reader import Reader
 
 __all__ = ["SPLITS", "Selection", "is_held_out", "select"]
 
-SPLITS: Final = ("train", "val")
+logger = logging.getLogger(__name__)
 
-_TESTS: Final[Mapping[str, Callable[[Needs, SampleRow], bool]]] = {
-    "video": lambda needs, row: not needs.video or row.frames > 0,
-    "audio": lambda needs, row: not needs.audio or row.audio_samples > 0,
-    # Rates are rational, so a length that was asked for exactly must not fail by a rounding of floats.
-    "min_seconds": lambda needs, row: row.seconds >= needs.min_seconds - 1e-6,
-    "min_size": lambda needs, row: row.height >= needs.min_size[0] and row.width >= needs.min_size[1],
-    "min_motion": lambda needs, row: row.motion >= needs.min_motion,
-    "min_sound": lambda needs, row: row.sound >= needs.min_sound,
-}
-"""Need → whether a sample meets it."""
+STORED_FROM: Final = 20_000
+"""Samples from which on a selection is kept on disk; fewer are compiled in less than a second."""
+
+MOST_CLASSES: Final = 4096
+"""Classes of a balanced order: a label with more values is a number or a name, and not a class."""
+
+Progress = Callable[[int, int], None]
+"""Told (shards done, shards) while a selection is compiled."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The accepted samples of each shard, compiled once.
+    """The accepted samples of each shard.
 
     Attributes:
-        counts: i64 `[shards]`, accepted samples of each shard of the catalogue.
-        ordinals: for each shard the accepted ordinals, ascending i64; None where every sample is accepted.
-        rejected: need (or `split`) → samples that failed it; a sample can fail several.
+        counts: `[shards]`, accepted samples of each shard of the catalogue.
+        accepted: shard → its accepted ordinals, ascending i64; None where every sample is accepted.
+        rejected: reason → samples that failed it; a sample can fail several.
+        classes: the label's value of each class → the accepted samples of the class; empty without `balance`.
     """
 
-    counts: NDArray[np.int64]
-    ordinals: tuple[NDArray[np.int64], ...] | None = None
+    counts: NDArray[np.integer]
+    accepted: Callable[[int], NDArray[np.int64]] | None = None
     rejected: Mapping[str, int] = field(default_factory=dict)
+    classes: "Mapping[Label, Selection]" = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Accepted samples."""
@@ -48,68 +64,148 @@ class Selection:
 
     def ordinal(self, shard: int, rank: int) -> int:
         """Ordinal in the shard of its accepted sample number `rank`."""
-        return rank if self.ordinals is None else int(self.ordinals[shard][rank])
+        return rank if self.accepted is None else int(self.accepted(shard)[rank])
+
+    def ordinals(self, shard: int) -> NDArray[np.int64]:
+        """Every accepted ordinal of a shard, ascending i64."""
+        return np.arange(self.counts[shard]) if self.accepted is None else self.accepted(shard)
 
 
-def select(catalogue: Catalogue, needs: Needs, *, split: str | None, holdout: float) -> Selection:
-    """The samples of `split` that meet `needs`.
+def select(
+    catalogue: Catalogue,
+    needs: Needs,
+    *,
+    split: str | None,
+    holdout: float,
+    filters: Filters | None = None,
+    balance: str | None = None,
+    progress: Progress | None = None,
+) -> Selection:
+    """The samples of `split` that meet `needs` and `filters`.
 
     The manifest's split of a source counts where it has one. The other sources are divided by a hash of their id, so
     that a share `holdout` of the sources is "val": never other clips of a source that is trained on.
 
+    Every index is read once, and with `balance` every sidecar; from `STORED_FROM` samples on the result is kept in the
+    folder `selections` beside the catalogue, or in the user's cache folder where nothing can be written there.
+
     Args:
         split: "train", "val" or, for both and any other, None.
         holdout: share of the sources in [0, 1] that is held out.
+        filters: name in `criteria.MEASURES` → (smallest, largest) value.
+        balance: name of a label: the selection is divided into its values; samples without it are not used.
 
     Raises:
         ValueError: an argument is out of range, or no sample is left; says how many samples failed which need.
     """
-    if split is not None and split not in SPLITS:
-        raise ValueError(f"split {split!r}: choose one of {', '.join(SPLITS)}, or None for all samples")
-    if not 0 <= holdout <= 1:
-        raise ValueError(f"holdout {holdout}: a share of the sources in [0, 1]")
+    criteria = Criteria(
+        needs=needs, split=split, holdout=holdout, filters=dict(filters or {}), balance=balance
+    )
     # Every sample of a data set of any size, without opening a single index.
-    if split is None and needs == Needs(group=needs.group):
+    if criteria.accepts_all:
         return Selection(catalogue.counts)
-    return _compile(catalogue, needs, split, holdout)
+    compiled = _compiled(catalogue, criteria, progress)
+    if not compiled.counts.any():
+        raise ValueError(_explain(catalogue, compiled.rejected))
+    return _selection(compiled)
 
 
-def is_held_out(source: str, holdout: float) -> bool:
-    """Whether the source with this id is in the share `holdout`; a larger share holds out the same ones and more."""
-    digest = hashlib.blake2b(source.encode(), digest_size=8, person=b"unreel-holdout").digest()
-    return int.from_bytes(digest, "little") < holdout * 2**64
+def _selection(compiled: Compiled) -> Selection:
+    if not compiled.classes:
+        return Selection(compiled.counts[0], compiled.accepted, compiled.rejected)
+    classes: dict[Label, Selection] = {}
+    for number, (label, counts) in enumerate(zip(compiled.classes, compiled.counts, strict=True)):
+        classes[label] = Selection(counts, partial(compiled.accepted, number=number))
+    return Selection(compiled.counts.sum(0), None, compiled.rejected, classes)
 
 
-def _compile(catalogue: Catalogue, needs: Needs, split: str | None, holdout: float) -> Selection:
-    accepted: list[list[int]] = [[] for _ in catalogue.counts]
-    rejected: Counter[str] = Counter()
-    for shard, ordinal, row in catalogue.rows():
-        failed = [name for name, meets in _TESTS.items() if not meets(needs, row)]
-        if split is not None and split != _split_of(row, holdout):
-            failed.append("split")
-        rejected.update(failed)
-        if not failed:
-            accepted[shard].append(ordinal)
-    ordinals = tuple(np.array(kept, np.int64) for kept in accepted)
-    selection = Selection(np.array([len(kept) for kept in ordinals], np.int64), ordinals, dict(rejected))
-    if not len(selection):
-        raise ValueError(_explain(catalogue, needs, split, holdout, rejected))
-    return selection
+def _compiled(catalogue: Catalogue, criteria: Criteria, progress: Progress | None) -> Compiled:
+    identity = {"version": COMPILED_VERSION, "catalogue": catalogue.digest, **criteria.identity}
+    if len(catalogue) < STORED_FROM:
+        return compile_codes(catalogue.counts, _Coder(catalogue, criteria, progress), identity)
+    places = [folder / _name(identity) for folder in _folders(catalogue)]
+    for place in places:
+        if (found := load_codes(place, catalogue.counts, identity)) is not None:
+            return found
+    for place in places:
+        if _writable(place.parent):
+            logger.info("compiling which of %d samples are used into %s", len(catalogue), place)
+            coder = _Coder(catalogue, criteria, progress)
+            return store_codes(place, catalogue.counts, coder, identity)
+    logger.warning("no folder to keep the compiled selection in: tried %s", ", ".join(map(str, places)))
+    return compile_codes(catalogue.counts, _Coder(catalogue, criteria, progress), identity)
 
 
-def _split_of(row: SampleRow, holdout: float) -> str:
-    if row.split is not None:
-        return row.split
-    return "val" if is_held_out(row.source, holdout) else "train"
+def _name(identity: Mapping[str, Any]) -> str:
+    return hashlib.blake2b(msgspec.json.encode(identity, order="deterministic"), digest_size=16).hexdigest()
 
 
-def _explain(
-    catalogue: Catalogue, needs: Needs, split: str | None, holdout: float, rejected: Mapping[str, int]
-) -> str:
-    wanted = {name: f"{name} {getattr(needs, name)}" for name in _TESTS}
-    wanted["split"] = f"split {split!r} with holdout {holdout}"
-    reasons = ", ".join(f"{count} failed {wanted[name]}" for name, count in rejected.items())
+def _folders(catalogue: Catalogue) -> tuple[Path, Path]:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(catalogue.folder) / "selections", cache / "unreel" / "selections"
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+class _Coder:
+    """Reads every index, and the sidecars where a label divides the samples, and codes their samples."""
+
+    def __init__(self, catalogue: Catalogue, criteria: Criteria, progress: Progress | None) -> None:
+        self.classes: list[Label] = []
+        self.rejected: Counter[str] = Counter()
+        self._catalogue, self._label, self._progress = catalogue, criteria.balance, progress
+        self._tests = criteria.tests
+        self._reader = Reader(catalogue)
+        self._numbers: dict[Label, int] = {}
+
+    def __iter__(self) -> Iterator[NDArray[np.uint16]]:
+        shards = len(self._catalogue.counts)
+        for shard in range(shards):
+            rows = self._catalogue.index(shard).samples
+            codes = (self._code(shard, ordinal, row) for ordinal, row in enumerate(rows))
+            yield np.fromiter(codes, np.uint16, len(rows))
+            if self._progress is not None:
+                self._progress(shard + 1, shards)
+
+    def _code(self, shard: int, ordinal: int, row: SampleRow) -> int:
+        failed = [reason for reason, passes in self._tests.items() if not passes(row)]
+        self.rejected.update(failed)
+        if failed:
+            return 0
+        return 1 if self._label is None else self._class(shard, ordinal, self._label)
+
+    def _class(self, shard: int, ordinal: int, name: str) -> int:
+        """1 + the number of the sample's class; 0 without one."""
+        try:
+            label = self._reader.read(shard, ordinal, members=()).sidecar.labels.get(name)
+        except ShardError:
+            self.rejected["a readable sidecar"] += 1
+            return 0
+        if label is None:
+            self.rejected[f"label {name!r}"] += 1
+            return 0
+        if label not in self._numbers:
+            self._add_class(name, label)
+        return self._numbers[label]
+
+    def _add_class(self, name: str, label: Label) -> None:
+        if len(self.classes) == MOST_CLASSES:
+            raise ValueError(
+                f"balance {name!r}: more than {MOST_CLASSES} values; choose a label that names classes"
+            )
+        self.classes.append(label)
+        self._numbers[label] = len(self.classes)
+
+
+def _explain(catalogue: Catalogue, rejected: Mapping[str, int]) -> str:
+    reasons = ", ".join(f"{count} failed {reason}" for reason, count in rejected.items())
     return (
         f"no sample of {len(catalogue)} in {catalogue.folder} can be used: {reasons or 'there is none'}; "
-        "lower the task's needs, change the holdout, or build more samples"
+        "lower the task's needs, widen the filters, change the holdout, or build more samples"
     )

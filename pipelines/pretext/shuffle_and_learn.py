@@ -98,9 +98,11 @@ class ShuffleAndLearn:
     @property
     def needs(self) -> Needs:
         """Long enough for the five times at 10 frames a second or more, large enough, and moving."""
+        seconds = self.tau_max_seconds + 2 * self.tau_min_seconds + 0.1
         return Needs(
             video=True,
-            min_seconds=self.tau_max_seconds + 2 * self.tau_min_seconds + 0.1,
+            min_seconds=seconds,
+            min_scene_seconds=seconds if self.scene_cuts else 0.0,
             min_size=(self.window, self.window),
             min_motion=self.min_motion,
         )

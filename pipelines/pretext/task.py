@@ -23,7 +23,10 @@ class Needs:
 
     Attributes:
         video, audio: which members a sample must have.
+        image: a still picture. No sample has both a video and a still picture, so with `video` either will do.
         min_seconds: shortest sample that the task can plan on.
+        min_scene_seconds: shortest longest scene, for tasks whose windows may not reach over a cut. Samples whose scenes
+            were not measured meet it.
         min_size: (height, width) in pixels of the smallest stored picture that the task's window fits in.
         min_motion: smallest motion peak (see `SampleRow.motion`) that is worth a plan.
         min_sound: smallest share of a sample, in [0, 1], that must not be silent.
@@ -32,7 +35,9 @@ class Needs:
 
     video: bool = False
     audio: bool = False
+    image: bool = False
     min_seconds: float = 0.0
+    min_scene_seconds: float = 0.0
     min_size: tuple[int, int] = (0, 0)
     min_motion: float = 0.0
     min_sound: float = 0.0

@@ -81,8 +81,8 @@ def test_at_most_a_window_of_shards_is_open_at_once() -> None:
 
 
 def test_selected_ordinals_are_used_and_empty_shards_skipped() -> None:
-    ordinals = tuple(np.array(kept, np.int64) for kept in ([1, 7], [], [4]))
-    selection = Selection(np.array([2, 0, 1]), ordinals)
+    ordinals = [np.array(kept, np.int64) for kept in ([1, 7], [], [4])]
+    selection = Selection(np.array([2, 0, 1]), ordinals.__getitem__)
     places = Order(selection, 0).locate(range(6))
     assert sorted(places[:3]) == [Place(0, 0, 1), Place(0, 0, 7), Place(0, 2, 4)]
 

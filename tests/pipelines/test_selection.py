@@ -26,9 +26,9 @@ def chosen(catalogue: Catalogue, selection: Selection) -> dict[str, SampleRow]:
 def test_without_needs_and_split_no_index_is_opened(
     tiny_catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Catalogue, "rows", None)
+    monkeypatch.setattr(Catalogue, "index", None)
     selection = select(tiny_catalogue, Needs(group=16), split=None, holdout=0.0)
-    assert len(selection) == 36 and selection.ordinals is None
+    assert len(selection) == 36 and selection.accepted is None
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_an_empty_selection_says_how_many_failed_which_need(tiny_catalogue: Cata
 
 def test_rejected_samples_are_counted(tiny_catalogue: Catalogue) -> None:
     selection = select(tiny_catalogue, Needs(audio=True), split="train", holdout=0.0)
-    assert selection.rejected == {"audio": 9} and np.sum(selection.counts) == 27
+    assert selection.rejected == {"audio True": 9} and np.sum(selection.counts) == 27
 
 
 @pytest.mark.parametrize(
