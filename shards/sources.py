@@ -11,11 +11,14 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["SourceFile", "is_plain_file", "list_sources", "read_manifest"]
+__all__ = ["TO_THE_END", "SourceFile", "is_plain_file", "list_sources", "read_manifest"]
 
 Label = str | int | float
 
 _RECORD_COLUMNS = ("split", "licence", "url", "takedown_id")
+_SPAN_COLUMNS = ("start", "end")
+TO_THE_END: Final = 1e9
+"""Seconds that no source reaches: the end of a span that has none."""
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 # `007` names something; as the number 7 it would no longer be found. JSON has no nan and no infinity.
 _NUMBERS: Final[dict[type[Label], re.Pattern[str]]] = {
@@ -40,6 +43,11 @@ class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, Label] = {}
     tracks: dict[str, tuple[float, ...]] = {}
     """Labels over time, one number for each frame of the source."""
+    spans: tuple[tuple[float, float], ...] = ()
+    """Ascending (start, stop) in seconds from the first decoded picture, or the first sound where there is none: what of
+    the source is wanted. Spans may overlap and may end after the source. Empty: all of it."""
+    span_labels: tuple[dict[str, Label], ...] = ()
+    """Labels of each span, beside `labels`; empty, or as many as there are spans."""
 
 
 def list_sources(arguments: Iterable[str | Path]) -> list[SourceFile]:
@@ -94,8 +102,8 @@ def read_manifest(path: Path) -> list[SourceFile]:
     """The sources of a CSV manifest, in its order.
 
     Column `path` is relative to the manifest. `split`, `licence`, `url` and `takedown_id` are optional. Any other column
-    is a label: integer, else float, else text, decided for the whole column; an empty cell is no label. A column named
-    `x[]` holds numbers with spaces between, one for each frame of the source, and becomes the track `x`.
+    is a label: integer, else float, else text, decided for the whole column; an empty cell is no label. `start` and `end`
+    are a span in seconds. A column named `x[]` holds numbers with spaces between, one for each frame of the source, and becomes the track `x`.
 
     Raises:
         ValueError: there is no column `path`, a path is a URL or empty, or a track holds something that is no number.
@@ -110,7 +118,8 @@ def read_manifest(path: Path) -> list[SourceFile]:
             raise ValueError(f"manifest {path}: line {reader.line_num}: {error}") from error
     if "path" not in columns:
         raise ValueError(f"manifest {path}: columns are {columns}, and one must be named 'path'")
-    names = [name for name in columns if name != "path" and name not in _RECORD_COLUMNS]
+    known = ("path", *_RECORD_COLUMNS, *_SPAN_COLUMNS)
+    names = [name for name in columns if name not in known]
     kinds = {name: _label_kind(rows, name) for name in names if not name.endswith("[]")}
     tracks = [name for name in names if name.endswith("[]")]
     return [_manifest_row(path, line, row, kinds, tracks) for line, row in enumerate(rows, start=2)]
@@ -132,8 +141,24 @@ def _manifest_row(
         name=row["path"],
         labels={name: kind(row[name]) for name, kind in kinds.items() if row[name]},
         tracks={name[:-2]: _numbers(f"{where}, column {name}", row[name]) for name in tracks if row[name]},
-        **{name: row[name] for name in _RECORD_COLUMNS if row.get(name)},
+        spans=_span(where, row.get("start") or None, row.get("end") or None),
+        split=row.get("split") or None,
+        licence=row.get("licence") or None,
+        url=row.get("url") or None,
+        takedown_id=row.get("takedown_id") or None,
     )
+
+
+def _span(where: str, start: str | None, end: str | None) -> tuple[tuple[float, float], ...]:
+    if start is None and end is None:
+        return ()
+    try:
+        span = (float(start or 0), TO_THE_END if end is None else float(end))
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}; start and end are seconds") from error
+    if not 0 <= span[0] < span[1] <= TO_THE_END:
+        raise ValueError(f"{where}: start {start} and end {end}: 0 <= start < end is needed")
+    return (span,)
 
 
 def _numbers(where: str, cell: str) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from unreel.shards.sources import list_sources
+from unreel.shards.sources import TO_THE_END, list_sources
 
 
 def touch(*paths: Path) -> None:
@@ -59,8 +59,21 @@ def test_manifest_gives_labels_of_one_type_a_column(tmp_path: Path) -> None:
         (["file,label", "a.mp4,1"], "'path'"),
         (["path", "https://example.org/a.mp4"], "line 2.*https"),
         (["path,x[]", "a.mp4,1 two"], r"column x\[\]"),
+        (["path,start,end", "a.mp4,2,1"], "line 2: start 2 and end 1"),
+        (["path,start,end", "a.mp4,nan,"], "line 2: start nan"),
+        (["path,end", "a.mp4,1m"], "line 2.*seconds"),
     ],
 )
 def test_bad_manifest_is_an_error_that_says_where(tmp_path: Path, lines: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         list_sources([write_manifest(tmp_path, *lines)])
+
+
+def test_manifest_names_a_span_of_the_source(tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path, "path,start,end", "a.mp4,1.5,4", "b.mp4,2,", "c.mp4,,3", "d.mp4,,")
+    assert [source.spans for source in list_sources([manifest])] == [
+        ((1.5, 4.0),),
+        ((2.0, TO_THE_END),),
+        ((0.0, 3.0),),
+        (),
+    ]
