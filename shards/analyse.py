@@ -51,16 +51,16 @@ def luma_curve(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
 def loudness_curve(
     sound: NDArray[np.int16], frames: int, frame_rate: Fraction, rate: int
 ) -> NDArray[np.float32]:
-    """RMS level of the sound beside each frame in dBFS, not below -120: i16 `[N]` → f32 `[frames]`."""
+    """RMS level of the sound beside each frame in dBFS, over all channels, not below -120: i16 `[N, C]` → f32 `[frames]`."""
     starts = np.array([frame_to_audio(frame, rate, frame_rate) for frame in range(frames)])
     lengths = np.diff(starts, append=len(sound))
-    power = np.add.reduceat((sound / 32768.0) ** 2, starts) / lengths
+    power = np.add.reduceat(((sound / 32768.0) ** 2).mean(axis=1), starts) / lengths
     return np.maximum(10 * np.log10(power + 1e-30), LOUDNESS_FLOOR).astype(np.float32)
 
 
 def silence_spans(sound: NDArray[np.int16], *, level: float, shortest: int) -> tuple[tuple[int, int], ...]:
-    """Ascending (start, stop) spans of at least `shortest` samples that all stay below `level` dBFS."""
-    loud = np.flatnonzero(np.abs(sound.astype(np.int32)) >= 32768 * 10 ** (level / 20))
+    """Ascending (start, stop) spans of `shortest` samples or more, all channels of i16 `[N, C]` below `level` dBFS."""
+    loud = np.flatnonzero(np.abs(sound.astype(np.int32)).max(axis=1) >= 32768 * 10 ** (level / 20))
     starts = np.concatenate([[0], loud + 1])
     stops = np.concatenate([loud, [len(sound)]])
     long = stops - starts >= shortest

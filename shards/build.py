@@ -16,7 +16,8 @@ from unreel.shards.grouping import Entry, group_entries, groups_digest
 from unreel.shards.identity import builder_identity
 from unreel.shards.index import INDEX_SUFFIX, identity_text
 from unreel.shards.probe import SKIPPED, Probe, probe
-from unreel.shards.profiles import DEFAULT_PROFILE, Profile, find_profile
+from unreel.shards.profile_file import find_profile
+from unreel.shards.profiles import DEFAULT_PROFILE, Profile
 from unreel.shards.samples import build_samples
 from unreel.shards.sources import SourceFile, list_sources
 from unreel.shards.writer import ShardWriter

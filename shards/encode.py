@@ -1,14 +1,16 @@
 """Encode the members of a clip with PyAV: one thread, bitexact, the same bytes from the same frames."""
 
 import io
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 import av
 import numpy as np
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from unreel.shards.codecs import CODECS
 from unreel.shards.profiles import Profile
 from unreel.shards.sample import Audio, Packets, Video, pack_column
 
@@ -20,14 +22,21 @@ _LIMITED_RANGE: Final = 1
 # No version strings and no clock in the file; no edit list, so that frame 0 is at time 0 for every reader.
 _MUXER: Final = {"fflags": "+bitexact", "use_editlist": "0"}
 
+# Codec of a profile → encoder, muxer, options.
+_SOUND: Final[Mapping[str, tuple[Literal["flac", "libopus"], str, dict[str, str]]]] = {
+    "flac": ("flac", "flac", {"flags": "+bitexact"}),
+    "opus": ("libopus", "ogg", {"flags": "+bitexact", "application": "audio", "vbr": "on"}),
+}
+_LAYOUTS: Final = {1: "mono", 2: "stereo"}
+
 
 def encode_picture(yuv: NDArray[np.uint8], rate: Fraction, profile: Profile) -> tuple[bytes, Video]:
     """Encode frames: uint8 `[T, H * 3 / 2, W]` planar 4:2:0 of limited range → (MP4, what the sidecar says of it)."""
     buffer = io.BytesIO()
     height, width = yuv.shape[1] * 2 // 3, yuv.shape[2]
     with av.open(buffer, "w", format="mp4", options=_MUXER) as container:
-        options = {**profile.encoder_options, "g": str(profile.gop)}
-        stream = cast(VideoStream, container.add_stream(profile.encoder, rate=rate, options=options))
+        encoder, options = CODECS[profile.codec].encoder, profile.encoder_options
+        stream = cast(VideoStream, container.add_stream(encoder, rate=rate, options=options))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         _tag(stream.codec_context, profile)
         for index, planes in enumerate(yuv):
@@ -68,16 +77,25 @@ def _describe(payload: bytes, rate: Fraction, profile: Profile) -> Video:
         )
 
 
-def encode_sound(sound: NDArray[np.int16], rate: int) -> tuple[bytes, Audio]:
-    """Encode mono sound, int16 `[N]` → (16-bit FLAC, what the sidecar says of it)."""
+def encode_sound(sound: NDArray[np.int16], profile: Profile) -> tuple[bytes, Audio]:
+    """Encode sound, int16 `[N, C]` → (16-bit FLAC or Opus in Ogg, what the sidecar says of it).
+
+    Opus decodes to the same N samples: its look-ahead and its last frame's padding are cut off by the container.
+    """
+    codec, container_format, options = _SOUND[profile.audio_codec]
+    rate, layout = profile.audio_rate, _LAYOUTS[sound.shape[1]]
+    if profile.audio_codec == "opus":
+        options = {**options, "b": str(1000 * profile.audio_kbps)}
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format="flac", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream(
-            "flac", rate=rate, layout="mono", format="s16", options={"flags": "+bitexact"}
-        )
+    with av.open(buffer, "w", format=container_format, options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream(codec, rate=rate, layout=layout, format="s16", options=options)
         stream.codec_context.thread_count = 1
-        frame = av.AudioFrame.from_ndarray(sound[None], format="s16", layout="mono")
+        frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1), format="s16", layout=layout)
         frame.sample_rate, frame.pts = rate, 0
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    return buffer.getvalue(), Audio(codec="flac", rate=rate, channels=1, samples=len(sound))
+    samples, channels = sound.shape
+    member = profile.audio_codec
+    return buffer.getvalue(), Audio(
+        codec=member, rate=rate, channels=channels, samples=samples, member=member
+    )

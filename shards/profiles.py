@@ -1,12 +1,18 @@
 """Build profiles: what a source is turned into. A profile is data; changing any field changes its digest."""
 
 import hashlib
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
-__all__ = ["DEFAULT_PROFILE", "PROFILES", "Profile", "find_profile"]
+from unreel.shards.codecs import CODECS, codec_options
+
+__all__ = ["DEFAULT_PROFILE", "PROFILES", "Profile"]
+
+# Opus has no other clock: whatever its encoder was given, decoders give 48 kHz.
+_OPUS_RATE: Final = 48_000
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,16 +20,23 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     The picture: rotation and sample aspect are applied, a stable letterbox is cut off, the shorter side becomes `side`,
     the longer keeps the aspect, and both are rounded to multiples of `multiple`. Nothing is padded.
+
+    The sound: resampled to `audio_rate` and mixed to `audio_channels` by FFmpeg's default matrix (stereo to mono is the
+    mean of both; centre and surround channels enter with -3 dB, the bass channel not at all, and the whole is scaled so
+    that nothing clips). Loudness is not touched.
+
+    Raises:
+        ValueError: a field is out of range, by name, with what is allowed.
     """
 
     name: str
-    codec: str
+    codec: Literal["h264", "hevc", "vp9", "mjpeg"] = "h264"
     """FFmpeg's name of the stored codec."""
-    encoder: str
-    """FFmpeg's name of the encoder; it always runs on one thread, since x264's bytes depend on the thread count."""
-    encoder_options: dict[str, str]
-    matrix: str
-    """YUV matrix of the stored picture, converted to and tagged: `bt709` or `smpte170m`; the range is limited."""
+    quality: int | None = None
+    """Constant quality on the codec's own scale, smaller is better: CRF, for mjpeg the quantiser; None: the codec's
+    default in `codecs.CODECS`."""
+    matrix: Literal["bt709", "smpte170m"] = "bt709"
+    """YUV matrix of the stored picture, converted to and tagged; the range is limited."""
     gop: int = 16
     """Distance of two key frames: 16-frame random access costs a quarter of GOP 250 for 7 % more bytes."""
     side: int = 128
@@ -32,7 +45,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Frames per second that are not exceeded: faster sources give every n-th frame."""
     variable_rates: tuple[tuple[int, int], ...] = ((24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1))
     """A source of variable rate becomes the nearest of these."""
+    audio_codec: Literal["flac", "opus"] = "flac"
     audio_rate: int = 48_000
+    audio_channels: Literal[1, 2] = 1
+    audio_kbps: int = 64
+    """Mean rate of Opus, all channels together; FLAC has none."""
     clip_seconds: float = 10.0
     """Longest clip; a source is cut from its start into clips of this length."""
     min_seconds: float = 1.0
@@ -53,15 +70,22 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     max_seconds: float = 6 * 3600.0
 
     def __post_init__(self) -> None:
-        if self.clip_seconds < self.min_seconds:
-            raise ValueError(
-                f"clip_seconds {self.clip_seconds}: allowed is {self.min_seconds} (min_seconds) or more"
-            )
+        for field, choices in _CHOICES.items():
+            _demand(self, field, getattr(self, field) in choices, ", ".join(map(str, choices)))
+        for field, (least, most) in _RANGES.items():
+            _demand(self, field, least <= getattr(self, field) <= most, f"{least} to {most}")
+        _check_together(self)
 
     @property
     def digest(self) -> str:
-        """16 hex digits that change with any field."""
-        return hashlib.blake2b(msgspec.json.encode(self, order="sorted"), digest_size=8).hexdigest()
+        """16 hex digits that change with any field, and with what the fields mean to the encoder."""
+        meaning = (self, CODECS[self.codec].encoder, self.encoder_options)
+        return hashlib.blake2b(msgspec.json.encode(meaning, order="sorted"), digest_size=8).hexdigest()
+
+    @property
+    def encoder_options(self) -> dict[str, str]:
+        """Options of the picture's encoder."""
+        return codec_options(self.codec, gop=self.gop, quality=self.quality)
 
     def clip_frames(self, rate: Fraction) -> int:
         """Frames in the longest clip at `rate` frames a second, at least 1."""
@@ -72,65 +96,62 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         return max(1, round(Fraction(self.min_seconds).limit_denominator(1000) * rate))
 
 
-_H264: Final = {
-    # 150 KB for 10 s of 224x128; slower presets cost two to three times the CPU for the same picture.
-    "preset": "veryfast",
-    "crf": "21",
-    "bf": "0",
-    "flags": "+cgop+bitexact",
-    "keyint_min": "16",
-    # Key frames only where they are due: a key frame at a scene cut would shift the grid that plans count on.
-    "sc_threshold": "0",
-    # The same bytes whatever vector units the processor has.
-    "x264-params": "cpu-independent=1:open-gop=0",
+_CHOICES: Final[Mapping[str, tuple[str | int, ...]]] = {
+    "codec": tuple(CODECS),
+    "matrix": ("bt709", "smpte170m"),
+    "audio_codec": ("flac", "opus"),
+    "audio_channels": (1, 2),
+}
+_RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    "gop": (1, 600),
+    "side": (16, 2160),
+    "multiple": (2, 64),
+    "max_rate": (1, 120),
+    "audio_rate": (8_000, 192_000),
+    "audio_kbps": (6, 510),
+    "clip_seconds": (0.04, 3600),
+    "min_seconds": (0.04, 3600),
+    "bytes_per_second": (1, 1 << 30),
+    "cut_threshold": (0.1, 100),
+    "silence_level": (-120, 0),
+    "silence_seconds": (0.001, 3600),
+    "min_source_side": (1, 1 << 14),
+    "max_aspect": (1, 100),
+    "max_pixels": (1, 1 << 30),
+    "max_seconds": (1, 1e6),
 }
 
-_VP9: Final = {
-    "b": "0",
-    "crf": "32",
-    "flags": "+bitexact",
-    "deadline": "good",
-    "cpu-used": "5",
-    "row-mt": "0",
-    # No hidden frames: each packet is one picture.
-    "auto-alt-ref": "0",
-    "lag-in-frames": "0",
-    "keyint_min": "16",
-}
 
-_MJPEG: Final = {"qmin": "4", "qmax": "4", "strict": "unofficial", "flags": "+bitexact"}
+def _demand(profile: Profile, field: str, kept: bool, allowed: str) -> None:
+    if not kept:
+        raise ValueError(f"profile {profile.name}: {field} {getattr(profile, field)!r}: allowed is {allowed}")
 
-PROFILES: Final = {
-    "clips-128": Profile(
-        name="clips-128", codec="h264", encoder="libx264", encoder_options=_H264, matrix="bt709"
-    ),
+
+def _check_together(profile: Profile) -> None:
+    """What one field allows depends on another."""
+    codec = CODECS[profile.codec]
+    fits = profile.quality is None or codec.best <= profile.quality <= codec.worst
+    _demand(profile, "quality", fits, f"{codec.best} to {codec.worst} for codec {profile.codec}")
+    _demand(profile, "gop", profile.gop == 1 or not codec.all_key, f"1 for codec {profile.codec}")
+    _demand(profile, "multiple", profile.multiple % 2 == 0, "an even number, since colour is stored halved")
+    known = profile.audio_codec != "opus" or profile.audio_rate == _OPUS_RATE
+    _demand(profile, "audio_rate", known, f"{_OPUS_RATE} for Opus; other rates need audio_codec flac")
+    shortest = profile.min_seconds
+    _demand(profile, "clip_seconds", profile.clip_seconds >= shortest, f"{shortest} (min_seconds) or more")
+
+
+def _named(*profiles: Profile) -> Mapping[str, Profile]:
+    return {profile.name: profile for profile in profiles}
+
+
+PROFILES: Final = _named(
+    Profile(name="clips-128"),
+    Profile(name="clips-256", side=256, bytes_per_second=80_000),
+    Profile(name="clips-128-hevc", codec="hevc", bytes_per_second=36_000),
     # For DALI's CPU decoder, which has neither H.264 nor BT.709: it converts as BT.601 whatever the tag says.
-    "clips-128-vp9": Profile(
-        name="clips-128-vp9", codec="vp9", encoder="libvpx-vp9", encoder_options=_VP9, matrix="smpte170m"
-    ),
-    "clips-128-mjpeg": Profile(
-        name="clips-128-mjpeg",
-        codec="mjpeg",
-        encoder="mjpeg",
-        encoder_options=_MJPEG,
-        matrix="smpte170m",
-        gop=1,
-        bytes_per_second=180_000,
-    ),
-}
+    Profile(name="clips-128-vp9", codec="vp9", matrix="smpte170m"),
+    Profile(name="clips-128-mjpeg", codec="mjpeg", matrix="smpte170m", gop=1, bytes_per_second=180_000),
+)
 """The profiles that a name stands for."""
 
 DEFAULT_PROFILE: Final = "clips-128"
-
-
-def find_profile(profile: str | Profile, *, clip_seconds: float | None = None) -> Profile:
-    """The profile of a name, with another clip length if one is given.
-
-    Raises:
-        ValueError: there is no such profile, or the clip length is too short.
-    """
-    if isinstance(profile, str):
-        if profile not in PROFILES:
-            raise ValueError(f"profile {profile!r}: there are {', '.join(PROFILES)}")
-        profile = PROFILES[profile]
-    return profile if clip_seconds is None else msgspec.structs.replace(profile, clip_seconds=clip_seconds)

@@ -62,11 +62,12 @@ def build_samples(source: SourceFile, probe: Probe, profile: Profile) -> tuple[l
 def _encode(clip: RawClip, probe: Probe, profile: Profile) -> _Clip:
     payload, video = encode_picture(clip.yuv, probe.frame_rate, profile)
     assert video.frames == len(clip.yuv), (
-        f"{profile.encoder} made {video.frames} packets of {len(clip.yuv)} frames"
+        f"{profile.codec} encoder made {video.frames} packets of {len(clip.yuv)} frames"
     )
     members, audio = {"mp4": payload}, None
     if clip.sound is not None:
-        members["flac"], audio = encode_sound(clip.sound, profile.audio_rate)
+        payload, audio = encode_sound(clip.sound, profile)
+        members[audio.member] = payload
     return _Clip(clip.start, members, video, audio, _facts(clip, probe, profile))
 
 

@@ -29,6 +29,7 @@ _MOST_DRIFT: Final = 1.5
 _FRAME_LINE: Final = re.compile(r"frame:(\d+)\s+pts:(-?\d+)")
 _MARK: Final = "unreel"
 # swscale and swresample give the same numbers on every machine only when they are told to.
+_LAYOUTS: Final = {1: "mono", 2: "stereo"}
 _SCALE_FLAGS: Final = "bicubic+accurate_rnd+full_chroma_int+bitexact"
 
 
@@ -40,7 +41,7 @@ class RawClip:
         start: index of its first frame among the stored frames of the source.
         yuv: uint8 `[T, H * 3 / 2, W]`, planar 4:2:0, limited range.
         grey: uint8 `[T, H / 4, W / 4]`, full range.
-        sound: int16 `[N]` with sample 0 at the time of frame 0; None where the source has no sound.
+        sound: int16 `[N, C]` with sample 0 at the time of frame 0; None where the source has no sound.
     """
 
     start: int
@@ -121,7 +122,11 @@ def _cuts(stream: Any, profile: Profile, pipe: int) -> Any:
 
 def _sound(stream: Any, profile: Profile, pipe: int) -> Any:
     resampled = stream.filter(
-        "aresample", profile.audio_rate, out_chlayout="mono", out_sample_fmt="s16", **{"async": 1}
+        "aresample",
+        profile.audio_rate,
+        out_chlayout=_LAYOUTS[profile.audio_channels],
+        out_sample_fmt="s16",
+        **{"async": 1},
     )
     return _report_frames(resampled, "ametadata", pipe)
 
@@ -135,20 +140,21 @@ def _report_frames(stream: Any, kind: str, pipe: int) -> Any:
 class _Track:
     """The sound of a source as it comes out of the pipe, addressed by samples from the first picture on."""
 
-    def __init__(self, streams: Streams, offset: int) -> None:
+    def __init__(self, streams: Streams, offset: int, channels: int) -> None:
         """`offset`: where the pipe's first sample lies; negative where the sound begins before the picture."""
-        self._streams = streams
+        self._streams, self._channels = streams, channels
         self._start = min(0, offset)
-        self._held = np.zeros(max(0, offset), np.int16)
+        self._held = np.zeros((max(0, offset), channels), np.int16)
 
     def span(self, start: int, length: int) -> NDArray[np.int16]:
-        """Samples [start, start + length), silent where the sound has ended; starts never go back by more than one."""
+        """i16 `[length, C]`: samples [start, start + length), silent where the sound has ended; starts never go back by more than one."""
         missing = start + length - self._start - len(self._held)
-        fresh = np.frombuffer(self._streams.take("pcm", 2 * max(0, missing)), np.int16)
+        taken = self._streams.take("pcm", 2 * self._channels * max(0, missing))
+        fresh = np.frombuffer(taken, np.int16).reshape(-1, self._channels)
         held = np.concatenate([self._held, fresh])[max(0, start - 1 - self._start) :]
         self._start, self._held = max(self._start, start - 1), held
         found = held[start - self._start :][:length]
-        return np.pad(found, (0, length - len(found)))
+        return np.pad(found, ((0, length - len(found)), (0, 0)))
 
 
 class Decode:
@@ -225,7 +231,7 @@ class Decode:
         if picture is None or sound is None:
             return None
         origin = Fraction(int(picture[2]) * self._profile.audio_rate, _MICROSECONDS)
-        return _Track(self._streams, round(int(sound[2]) - origin))
+        return _Track(self._streams, round(int(sound[2]) - origin), self._profile.audio_channels)
 
     def _beside(self, track: _Track, start: int, frames: int) -> NDArray[np.int16]:
         audio_rate, rate = self._profile.audio_rate, self._probe.frame_rate

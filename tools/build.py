@@ -9,7 +9,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from unreel.tools.console import Exit, console, progress, write_result
+from unreel.tools.console import Exit, console, output, progress, write_result
+from unreel.tools.profile_table import profile_records, profile_table
+from unreel.tools.sizes import read_size
 
 if TYPE_CHECKING:
     from unreel.shards.build import BuildSummary
@@ -23,16 +25,16 @@ _STAGES: Final = {"probe": "looking at sources", "build": "building"}
 
 def build(
     paths: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="SOURCE... OUT",
             help="Folders, files, globs or CSV manifests, and last the folder to write.",
         ),
-    ],
+    ] = None,
     profile: Annotated[
         str,
         typer.Option(
-            help="How clips are cut, scaled and encoded: clips-128, clips-128-vp9 or clips-128-mjpeg."
+            help="What sources become: a name, a TOML file of your own, or `list` to see all names."
         ),
     ] = "clips-128",
     workers: Annotated[
@@ -40,6 +42,10 @@ def build(
     ] = None,
     clip_seconds: Annotated[
         float | None, typer.Option(help="Longest clip in seconds.  [default: the profile's, 10]")
+    ] = None,
+    shard_bytes: Annotated[
+        str | None,
+        typer.Option(help="Expected size of a shard, such as 64MiB.  [default: 4 to 256 MiB by the whole]"),
     ] = None,
     ceiling: Annotated[
         float,
@@ -62,11 +68,12 @@ def build(
     """
     from unreel.shards.build import build as build_shards
 
-    if len(paths) < 2:
-        raise ValueError(
-            f"build {' '.join(paths)}: at least one source and, last, the folder to write are needed"
-        )
-    *sources, out = paths
+    if profile == "list":
+        output.print(profile_table()) if json != "-" else None
+        write_result(profile_records(), json)
+        raise typer.Exit(Exit.DONE)
+    *sources, out = _split(paths or [])
+    target = None if shard_bytes is None else read_size("--shard-bytes", shard_bytes)
     with closing(_Bars()) as bars:
         summary = build_shards(
             sources,
@@ -74,11 +81,20 @@ def build(
             profile=profile,
             workers=workers or len(os.sched_getaffinity(0)),
             clip_seconds=clip_seconds,
+            shard_bytes=target,
             progress=bars.follow,
         )
     _print_summary(summary, out)
     write_result(_as_table(summary), json)
     raise typer.Exit(_exit_code(summary, ceiling))
+
+
+def _split(paths: list[str]) -> list[str]:
+    if len(paths) < 2:
+        raise ValueError(
+            f"build {' '.join(paths)}: at least one source and, last, the folder to write are needed"
+        )
+    return paths
 
 
 class _Bars:

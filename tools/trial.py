@@ -85,8 +85,9 @@ def _sample(profile_name: str) -> "EncodedSample":
     yuv = np.full((_FRAMES, 192, 160), 128, np.uint8)
     yuv[:, :128] = (40 + 7 * np.arange(_FRAMES))[:, None, None]
     rate = Fraction(_RATE)
-    picture, video = encode_picture(yuv, rate, PROFILES[profile_name])
-    sound, audio = encode_sound(_ramp(audio_length(_FRAMES, _AUDIO_RATE, rate)), _AUDIO_RATE)
+    profile = PROFILES[profile_name]
+    picture, video = encode_picture(yuv, rate, profile)
+    sound, audio = encode_sound(_ramp(audio_length(_FRAMES, _AUDIO_RATE, rate))[:, None], profile)
     source = Source(id="0" * 16, name="trial")
     return EncodedSample(
         shard="trial",

@@ -31,7 +31,7 @@ def test_loudness_of_a_full_scale_square_is_0_dbfs_and_of_nothing_the_floor() ->
     sound = np.zeros(4 * 1920, np.int16)
     sound[1920:3840] = -32768
     sound[3840:5760] = 3277
-    assert loudness_curve(sound, 4, Fraction(25), RATE).tolist() == pytest.approx(
+    assert loudness_curve(sound[:, None], 4, Fraction(25), RATE).tolist() == pytest.approx(
         [-120, 0, -20, -120], abs=0.01
     )
 
@@ -39,7 +39,7 @@ def test_loudness_of_a_full_scale_square_is_0_dbfs_and_of_nothing_the_floor() ->
 def test_loudness_has_one_value_a_frame_where_frames_are_not_whole_samples() -> None:
     rate = Fraction(24000, 1001)
     sound = np.full(round(7 * RATE / rate), 100, np.int16)
-    assert np.ptp(loudness_curve(sound, 7, rate, RATE)) == 0
+    assert np.ptp(loudness_curve(sound[:, None], 7, rate, RATE)) == 0
 
 
 def test_silence_spans_are_exact_and_short_pauses_are_none() -> None:
@@ -47,9 +47,16 @@ def test_silence_spans_are_exact_and_short_pauses_are_none() -> None:
     sound[2_000:5_000] = 10
     sound[6_000:6_100] = 0
     sound[9_000:] = 0
-    assert silence_spans(sound, level=-60, shortest=1000) == ((2_000, 5_000), (9_000, 10_000))
-    assert silence_spans(np.zeros(500, np.int16), level=-60, shortest=500) == ((0, 500),)
-    assert silence_spans(np.full(500, -32768, np.int16), level=-60, shortest=1) == ()
+    assert silence_spans(sound[:, None], level=-60, shortest=1000) == ((2_000, 5_000), (9_000, 10_000))
+    assert silence_spans(np.zeros((500, 1), np.int16), level=-60, shortest=500) == ((0, 500),)
+    assert silence_spans(np.full((500, 1), -32768, np.int16), level=-60, shortest=1) == ()
+
+
+def test_facts_of_stereo_are_over_both_channels() -> None:
+    sound = np.zeros((1920, 2), np.int16)
+    sound[:, 1] = 3277
+    assert loudness_curve(sound, 1, Fraction(25), RATE).tolist() == pytest.approx([-23.01], abs=0.01)
+    assert silence_spans(sound, level=-60, shortest=1) == ()
 
 
 def barred(top: int, bottom: int, left: int = 0, right: int = 0) -> NDArray[np.uint8]:

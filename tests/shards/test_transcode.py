@@ -70,7 +70,7 @@ def lateness(clip: RawClip, rate: Fraction, beep: NDArray[np.int16]) -> list[int
     for flash in np.flatnonzero(clip.grey.mean(axis=(1, 2)) > 128).tolist():
         due = round(flash * RATE / rate)
         first = max(0, due - 3000)
-        heard = clip.sound[first : due + BEEP + 3000].astype(np.float64)
+        heard = clip.sound[first : due + BEEP + 3000, 0].astype(np.float64)
         if len(heard) > BEEP + 3000:
             match = np.correlate(heard, beep.astype(np.float64), "valid")
             late.append(int(match.argmax()) + first - due)

@@ -9,6 +9,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from unreel.shards.catalogue import Catalogue
+from unreel.shards.profiles import PROFILES
+from unreel.shards.reader import Reader
 from unreel.tools.build import build
 
 APP = typer.Typer()
@@ -66,6 +69,8 @@ def test_nothing_built_is_a_failure_even_without_refusals(tmp_path: Path) -> Non
         (["nowhere", "out"], "no such file"),
         ([".", "out", "--profile", "clips-1"], "clips-128"),
         ([".", "out", "--workers", "-1"], "workers -1"),
+        ([".", "out", "--shard-bytes", "64 parsec"], "--shard-bytes '64 parsec'"),
+        ([], "at least one source"),
     ],
 )
 def test_wrong_use_says_what_is_needed(
@@ -74,6 +79,27 @@ def test_wrong_use_says_what_is_needed(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=message):
         CliRunner().invoke(APP, arguments, catch_exceptions=False)
+
+
+def test_profiles_are_listed_with_their_settings() -> None:
+    shown = CliRunner().invoke(APP, ["--profile", "list"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    assert all(f" {name} " in shown.stdout for name in PROFILES)
+    records = json.loads(CliRunner().invoke(APP, ["--profile", "list", "--json", "-"]).stdout)
+    assert records["clips-256"]["side"] == 256
+    assert records.keys() == PROFILES.keys()
+
+
+def test_own_profile_and_size_of_shards(media: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text("side = 64\ngop = 4\n")
+    options = ["--profile", str(mine), "--shard-bytes", "1MiB", "--workers", "1", "--ceiling", "1"]
+    CliRunner().invoke(APP, [str(media), str(tmp_path / "shards"), *options], catch_exceptions=False)
+    catalogue = Catalogue.open(tmp_path / "shards")
+    video = Reader(catalogue).read(0, 0).sidecar.video
+    assert video is not None
+    assert (video.height, video.gop, video.packets.key_frames[1]) == (64, 4, 4)
+    assert catalogue.profile["name"] == "mine"
 
 
 def test_help_shows_an_example() -> None:
