@@ -1,6 +1,7 @@
 """Encode the members of a clip with PyAV: one thread, bitexact, the same bytes from the same frames."""
 
 import io
+import sys
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Final, Literal, cast
@@ -95,7 +96,8 @@ def encode_sound(sound: NDArray[np.int16], profile: Profile) -> tuple[bytes, Aud
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     samples, channels = sound.shape
-    member = profile.audio_codec
+    # msgspec leaves a default out where the object is the same: a string that came from another process never is.
+    member = sys.intern(profile.audio_codec)
     return buffer.getvalue(), Audio(
         codec=member, rate=rate, channels=channels, samples=samples, member=member
     )
