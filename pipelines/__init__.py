@@ -1,7 +1,7 @@
 """Pipelines: which sample comes when, what of it is decoded, and the batch that is made of it."""
 
 from unreel.pipelines.draws import Draws
-from unreel.pipelines.failures import FailureCeiling
+from unreel.pipelines.failures import FailurePolicy
 from unreel.pipelines.loader import Loader, Step
 from unreel.pipelines.media import MediaBatch, SampleFailure
 from unreel.pipelines.order import Order
@@ -11,7 +11,7 @@ from unreel.pipelines.selection import Selection, select
 
 __all__ = [
     "Draws",
-    "FailureCeiling",
+    "FailurePolicy",
     "Loader",
     "MediaBatch",
     "Needs",

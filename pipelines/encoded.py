@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unreel.pipelines.decode.backend import DecodeBackend, Decoded
-from unreel.pipelines.failures import describe
+from unreel.pipelines.failures import QUARANTINE, describe
 from unreel.pipelines.media import MediaBatch, SampleFailure
 from unreel.pipelines.plan import Plan
-from unreel.shards.errors import TooManyFailures
+from unreel.shards.errors import DecoderKilled, TooManyFailures
 from unreel.shards.reader import EncodedSample
 
 __all__ = ["EncodedBatch", "EncodedRow"]
@@ -72,7 +72,8 @@ class EncodedBatch:
             [plan for _, _, plan in ready if plan is not None],
         )
         for index, error in decoded.failures.items():
-            self.rows[numbers[index]].failure = ("decode", str(error))
+            stage = QUARANTINE if isinstance(error.__cause__, DecoderKilled) else "decode"
+            self.rows[numbers[index]].failure = (stage, str(error))
         return self._media(decoded, numbers)
 
     @property

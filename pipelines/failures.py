@@ -1,13 +1,17 @@
-"""How many samples may fail: each costs its own row, a ceiling stops the run and names them."""
+"""What happens when samples fail: each costs its own row, a policy stops the run and names them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from unreel.pipelines.media import SampleFailure
 from unreel.shards.errors import TooManyFailures
 
-__all__ = ["FailureCeiling", "FailureLog", "describe"]
+__all__ = ["QUARANTINE", "FailureLog", "FailurePolicy", "describe"]
+
+QUARANTINE: Final = "quarantine"
+"""Stage of a row whose sample is not tried any more, because it has killed decoder processes."""
 
 _REMEMBERED: Final = 100
 """Names kept, so that a state stays below 64 KiB; failures beyond are counted."""
@@ -15,25 +19,36 @@ _REMEMBERED: Final = 100
 _REASON_LENGTH: Final = 300
 
 
+Mode = Literal["skip", "stop", "refuse"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FailureCeiling:
-    """When failed samples stop a run. The defaults are ours.
+class FailurePolicy:
+    """What failed samples do to a run. The defaults are ours.
+
+    A failed sample is never replaced by another one: its row stays, with `valid` False.
 
     Attributes:
+        mode: `skip`: a failed sample costs its own row, until a ceiling is reached. `stop`: the first one stops the run.
+            `refuse`: as `stop`, and before the first step every shard is looked at: a data set of which a shard is
+            missing, cut or swapped is refused.
         share: largest share of failed rows, in [0, 1], once `after` rows have been seen.
         run: failed rows in a row that stop the run at once: then it is not the samples.
         after: rows before the share is judged.
     """
 
+    mode: Mode = "skip"
     share: float = 0.1
     run: int = 100
     after: int = 1000
 
     def __post_init__(self) -> None:
+        if self.mode not in get_args(Mode):
+            raise ValueError(f"failure mode {self.mode!r}: choose one of {', '.join(get_args(Mode))}")
         if not 0 <= self.share <= 1:
-            raise ValueError(f"ceiling share {self.share}: a share of the rows in [0, 1]")
+            raise ValueError(f"failure share {self.share}: a share of the rows in [0, 1]")
         if self.run < 1 or self.after < 0:
-            raise ValueError(f"ceiling run {self.run}, after {self.after}: run at least 1, after at least 0")
+            raise ValueError(f"failure run {self.run}, after {self.after}: run at least 1, after at least 0")
 
 
 class FailureLog:
@@ -44,18 +59,23 @@ class FailureLog:
         failed: rows that failed; a sample that fails in each epoch counts each time.
         run: length of the current run of failed rows.
         names: `shard/key` → stage and reason of the first failure, in the order of their first failure.
+        quarantine: `shard/key` of samples that are not tried any more, in the order in which they were found.
+        stages, shards: how many rows failed at each stage and in each shard.
     """
 
-    def __init__(self, ceiling: FailureCeiling) -> None:
-        self.ceiling = ceiling
+    def __init__(self, policy: FailurePolicy) -> None:
+        self.policy = policy
         self.rows = self.failed = self.run = 0
         self.names: dict[str, str] = {}
+        self.quarantine: dict[str, None] = {}
+        self.stages: Counter[str] = Counter()
+        self.shards: Counter[str] = Counter()
 
     def add(self, rows: int, failures: Sequence[SampleFailure]) -> None:
         """Count a batch of `rows` rows.
 
         Raises:
-            TooManyFailures: the ceiling is reached; lists the samples that failed.
+            TooManyFailures: the policy stops the run; lists the samples that failed.
         """
         failed = {failure.row for failure in failures}
         longest = self.run
@@ -69,26 +89,56 @@ class FailureLog:
         self._check(longest)
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` takes, as JSON takes it."""
-        return {"rows": self.rows, "failed": self.failed, "run": self.run, "names": dict(self.names)}
+        """What `load_state_dict` takes, as JSON takes it; of the shards, those that failed most."""
+        return {
+            "rows": self.rows,
+            "failed": self.failed,
+            "run": self.run,
+            "names": dict(self.names),
+            "quarantine": list(self.quarantine),
+            "stages": dict(self.stages),
+            "shards": dict(self.shards.most_common(_REMEMBERED)),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where another log stood."""
         self.rows, self.failed, self.run = state["rows"], state["failed"], state["run"]
         self.names = dict(state["names"])
+        # In place: the planner looks at it.
+        self.quarantine.clear()
+        self.quarantine.update(dict.fromkeys(state["quarantine"]))
+        self.stages, self.shards = Counter(state["stages"]), Counter(state["shards"])
+
+    def summary(self) -> str:
+        """`n of N rows failed`, by stage and by shard: one line for the end of a run."""
+        if not self.failed:
+            return f"0 of {self.rows} rows failed"
+        stages = ", ".join(f"{stage} {count}" for stage, count in self.stages.most_common())
+        shards = ", ".join(f"{shard} {count}" for shard, count in self.shards.most_common(10))
+        more = f" and {len(self.shards) - 10} shards more" if len(self.shards) > 10 else ""
+        named = f"; in quarantine: {', '.join(self.quarantine)}" if self.quarantine else ""
+        return (
+            f"{self.failed} of {self.rows} rows failed, by stage: {stages}; by shard: {shards}{more}{named}"
+        )
 
     def _remember(self, failure: SampleFailure) -> None:
+        name = f"{failure.shard}/{failure.key}"
+        self.stages[failure.stage] += 1
+        self.shards[failure.shard] += 1
+        if failure.stage == QUARANTINE and len(self.quarantine) < _REMEMBERED:
+            self.quarantine.setdefault(name)
         if len(self.names) < _REMEMBERED:
-            name = f"{failure.shard}/{failure.key}"
             self.names.setdefault(name, f"{failure.stage}: {failure.reason}"[:_REASON_LENGTH])
 
     def _check(self, longest: int) -> None:
-        ceiling, share = self.ceiling, self.failed / self.rows
-        if longest >= ceiling.run:
-            raise TooManyFailures(f"{longest} samples in a row failed, the ceiling is {ceiling.run}; {self}")
-        if self.rows >= ceiling.after and share > ceiling.share:
+        policy, share = self.policy, self.failed / self.rows
+        if policy.mode != "skip" and self.failed:
+            raise TooManyFailures(f"a sample failed and the failure mode is {policy.mode!r}; {self}")
+        if longest >= policy.run:
+            raise TooManyFailures(f"{longest} samples in a row failed, the ceiling is {policy.run}; {self}")
+        if self.rows >= policy.after and share > policy.share:
             raise TooManyFailures(
-                f"{share:.1%} of the samples failed, the ceiling is {ceiling.share:.1%}; {self}"
+                f"{share:.1%} of the samples failed, the ceiling is {policy.share:.1%}; {self}"
             )
 
     def __str__(self) -> str:

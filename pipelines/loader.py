@@ -20,9 +20,10 @@ from torch import Tensor
 from unreel.pipelines.ahead import Ahead
 from unreel.pipelines.decode import choose_backend, make_backend
 from unreel.pipelines.decode.backend import DecodeBackend
+from unreel.pipelines.decode.isolated import Isolated
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.encoded import EncodedBatch
-from unreel.pipelines.failures import FailureCeiling, FailureLog
+from unreel.pipelines.failures import FailureLog, FailurePolicy
 from unreel.pipelines.media import MediaBatch, SampleFailure
 from unreel.pipelines.order import Order, select
 from unreel.pipelines.planner import Planner
@@ -32,7 +33,7 @@ from unreel.pipelines.stats import LoaderStats, Stopwatch
 from unreel.shards.catalogue import Catalogue
 from unreel.shards.reader import Reader
 
-__all__ = ["FailureCeiling", "Loader", "Step"]
+__all__ = ["FailurePolicy", "Loader", "Step"]
 
 logger = logging.getLogger(__name__)
 
@@ -86,11 +87,12 @@ class Loader:
         holdout: float = 0.2,
         backend: str | DecodeBackend = "auto",
         threads: int = 2,
+        workers: int = 0,
         device: torch.device | str = "cpu",
         rank: int = 0,
         world_size: int = 1,
         prefetch: int = 2,
-        ceiling: FailureCeiling | None = None,
+        failures: FailurePolicy | None = None,
     ) -> None:
         """Prepare a loader; nothing is decoded yet.
 
@@ -100,8 +102,11 @@ class Loader:
             backend: a name in `decode.BACKENDS`; `auto`, which measures once and keeps to its choice; or a backend
                 of your own, which you close.
             threads: CPU threads that decode.
+            workers: processes that decode instead of threads; slower by the copies, and a sample that crashes its decoder
+                then costs its own row and not the run. 0 decodes in threads.
             device: where batches are built.
             prefetch: steps that are worked on while the consumer has one; 0 works on none.
+            failures: what failed samples do to the run.
 
         Raises:
             ValueError: sizes do not divide, no sample can be used, or a choice is not allowed.
@@ -111,10 +116,12 @@ class Loader:
         self.task, self.seed, self.batch_size = task, seed, batch_size
         self.selection = select(catalogue, task.needs, split=split, holdout=holdout)
         self.step, self.stats = 0, LoaderStats()
-        self.failures = FailureLog(ceiling or FailureCeiling())
-        self._planner = Planner(Reader(catalogue), Order(self.selection, seed), task)
+        self.failures = FailureLog(failures or FailurePolicy())
+        order = Order(self.selection, seed)
+        self._planner = Planner(Reader(catalogue), order, task, avoid=self.failures.quarantine)
         self._mine = np.arange(rank * local, (rank + 1) * local)
-        self._wanted, self._threads, self._device = backend, threads, torch.device(device)
+        self._wanted, self._threads, self._workers = backend, threads, workers
+        self._device = torch.device(device)
         self._decoding = Lock()
         self._ahead = Ahead[_Prepared, _Decoded](prefetch)
         # Only what decides the content of a step: world size, threads and prefetch do not.
@@ -144,7 +151,7 @@ class Loader:
         """The next step.
 
         Raises:
-            TooManyFailures: the ceiling of failed samples is reached.
+            TooManyFailures: the policy on failed samples stops the run.
         """
         self.stats.begin()
         _ = self.backend  # resolved here, before two threads could both resolve it
@@ -182,6 +189,8 @@ class Loader:
             choice = choose_backend(samples, plans, threads=self._threads, device=device)
             logger.info("decode backend %s: %s", choice.name, choice)
             name = choice.name
+        if self._workers:
+            return Isolated(make_backend(name, threads=1, device=device), workers=self._workers)
         return make_backend(name, threads=self._threads, device=device)
 
     def state_dict(self) -> dict[str, Any]:

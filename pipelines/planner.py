@@ -1,6 +1,6 @@
 """The host's half of a step: order → read → plan, from sidecars alone."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Final
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.encoded import EncodedBatch, EncodedRow
+from unreel.pipelines.failures import QUARANTINE
 from unreel.pipelines.order import Order, Place
 from unreel.pipelines.plan import Plan, check_plan
 from unreel.pipelines.pretext.task import PretextTask
@@ -29,8 +30,11 @@ _MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {"video": ("mp4",), "image": ("
 class Planner:
     """Reads samples and plans them for one task. Threads may share it."""
 
-    def __init__(self, reader: Reader, order: Order, task: PretextTask) -> None:
-        self._reader, self._order, self._task = reader, order, task
+    def __init__(
+        self, reader: Reader, order: Order, task: PretextTask, *, avoid: Collection[str] = frozenset()
+    ) -> None:
+        """`avoid`: `shard/key` of samples that are not read; it may grow while the planner works."""
+        self._reader, self._order, self._task, self._avoid = reader, order, task, avoid
         needs = task.needs
         self._members = [name for need, names in _MEMBERS.items() if getattr(needs, need) for name in names]
 
@@ -90,6 +94,9 @@ class Planner:
             known = catalogue.index(place.shard).samples[place.ordinal]
             # From the index, so that a damaged sample keeps its source: partners are chosen by it.
             row.key, row.source = known.key, known.source
+            if row.name in self._avoid:
+                row.failure = (QUARANTINE, "has killed decoder processes and is not tried again")
+                return row
             row.sample = self._reader.read(place.shard, place.ordinal, members=self._members)
         except ShardError as error:
             row.failure = ("read", str(error))

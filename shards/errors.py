@@ -8,6 +8,7 @@ UnreelError
 │   └── IdentityMismatch    … because another builder wrote it
 ├── PlanImpossible      a sample cannot give what a task needs          (raised in pipelines)
 ├── DecodeFailed        one sample could not be decoded                 (raised in pipelines)
+│   └── DecoderKilled       … because it kills the process that decodes it
 ├── TooManyFailures     the ceiling of failed samples was reached       (raised in pipelines)
 ├── StateMismatch       a saved state belongs to another run            (raised in pipelines and models)
 ├── CheckpointError     a checkpoint is damaged or incomplete           (raised in models)
@@ -20,6 +21,7 @@ __all__ = [
     "CatalogueError",
     "CheckpointError",
     "DecodeFailed",
+    "DecoderKilled",
     "Diverged",
     "IdentityMismatch",
     "MediaRefused",
@@ -82,6 +84,10 @@ class PlanImpossible(UnreelError):
 
 class DecodeFailed(UnreelError):
     """One sample could not be decoded; its row becomes `valid=False`."""
+
+
+class DecoderKilled(DecodeFailed):
+    """A sample that kills the process which decodes it; it is quarantined and not tried again."""
 
 
 class TooManyFailures(UnreelError):

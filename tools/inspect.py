@@ -55,7 +55,7 @@ def inspect(
 
         found: dict[str, Any] = write_sample_page(catalogue, key, out=out, backend=backend)
     else:
-        from unreel.pipelines.loader import FailureCeiling, Loader
+        from unreel.pipelines.loader import FailurePolicy, Loader
         from unreel.pipelines.pretext import make_task
 
         assert task is not None
@@ -69,7 +69,7 @@ def inspect(
             backend=backend,
             prefetch=0,
             # Looking at what fails is what this command is for.
-            ceiling=FailureCeiling(share=1.0, run=10**9),
+            failures=FailurePolicy(share=1.0, run=10**9),
         )
         with loader:
             loader.step = step

@@ -143,7 +143,7 @@ def _prepare(config: "RunConfig", stack: ExitStack) -> tuple["RunConfig", "Loade
 
 def _open_loader(config: "RunConfig", *, split: str) -> "Loader":
     from unreel.models.training import build_task
-    from unreel.pipelines.loader import Loader
+    from unreel.pipelines.loader import FailurePolicy, Loader
     from unreel.shards.catalogue import Catalogue
 
     if not config.data.shards:
@@ -157,6 +157,8 @@ def _open_loader(config: "RunConfig", *, split: str) -> "Loader":
         holdout=config.data.holdout,
         backend=config.loader.backend,
         threads=config.loader.threads,
+        workers=config.loader.workers,
+        failures=FailurePolicy(mode=config.loader.failures),
         device=config.train.device,
         prefetch=config.loader.prefetch,
     )

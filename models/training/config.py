@@ -99,8 +99,12 @@ class LoaderConfig(Section, frozen=True, kw_only=True):
 
     backend: str = "auto"
     threads: Count = 2
+    workers: Whole = 0
+    """Processes that decode instead of threads: a sample that crashes its decoder then costs its row and not the run."""
     prefetch: Count = 2
     """Batches made ahead of the step."""
+    failures: Literal["skip", "stop", "refuse"] = "skip"
+    """What failed samples do: cost their own rows up to a ceiling, stop the run, or refuse a damaged data set at once."""
 
 
 class RunConfig(Section, frozen=True, kw_only=True):

@@ -37,7 +37,9 @@ _FREE: Final = {
     "train.keep",
     "train.threads",
     "loader.threads",
+    "loader.workers",
     "loader.prefetch",
+    "loader.failures",
 }
 """Settings that a resumed run may change. No loss depends on them, but for `train.threads`, of which the trainer warns;
 shards may have moved, and their loader refuses a state of other ones."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -34,7 +34,9 @@ class Decoded:
 class DecodeBackend(Protocol):
     """One way to decode. It keeps decoders and threads between calls; `close` gives them back."""
 
-    name: ClassVar[str]
+    @property
+    def name(self) -> str:
+        """Its name in `BACKENDS`."""
 
     @property
     def version(self) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from unreel.pipelines.loader import FailureCeiling, Loader, Step
+from unreel.pipelines.loader import FailurePolicy, Loader, Step
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.pretext.task import PretextBatch
 from unreel.shards.catalogue import Catalogue
@@ -185,7 +185,7 @@ def test_states_of_another_task_backend_or_catalogue_are_refused(
 
 def test_states_stay_small_whatever_fails(make: Any, toy_task: Toy) -> None:
     keys = tuple(f"tiny-{number:03}" for number in range(0, 36, 2))
-    loader = make(toy_task(impossible=keys), ceiling=FailureCeiling(share=1.0))
+    loader = make(toy_task(impossible=keys), failures=FailurePolicy(share=1.0))
     take(loader, 9)
     state = loader.state_dict()
     assert len(json.dumps(state)) < 64 * 1024
@@ -250,7 +250,7 @@ def test_a_damaged_row_keeps_its_source_so_that_partners_stay_as_they_were(
 
 def test_the_ceiling_stops_with_the_names(make: Any, toy_backend: Toy) -> None:
     broken = {f"tiny-{number:03}" for number in range(12)}
-    loader = make(backend=toy_backend(broken=broken), ceiling=FailureCeiling(share=0.1, after=72))
+    loader = make(backend=toy_backend(broken=broken), failures=FailurePolicy(share=0.1, after=72))
     with pytest.raises(
         TooManyFailures, match=r"33\.3% of the samples failed.*tiny-0/tiny-0\d\d \(decode: .*broke"
     ) as caught:
@@ -260,7 +260,7 @@ def test_the_ceiling_stops_with_the_names(make: Any, toy_backend: Toy) -> None:
 
 def test_the_ceiling_goes_on_after_a_resume(make: Any, toy_backend: Toy) -> None:
     broken = {f"tiny-{number:03}" for number in range(12)}
-    settings = {"backend": toy_backend(broken=broken), "ceiling": FailureCeiling(share=0.1, after=72)}
+    settings = {"backend": toy_backend(broken=broken), "failures": FailurePolicy(share=0.1, after=72)}
     first = make(**settings)
     take(first, 5)
     second = make(**settings)
@@ -273,7 +273,7 @@ def test_the_ceiling_goes_on_after_a_resume(make: Any, toy_backend: Toy) -> None
 def test_a_batch_of_nothing_but_failures_stops_with_its_names(make: Any, toy_backend: Toy) -> None:
     every = {f"tiny-{number:03}" for number in range(36)}
     with pytest.raises(TooManyFailures, match="8 samples in a row failed, the ceiling is 8"):
-        take(make(backend=toy_backend(broken=every), ceiling=FailureCeiling(run=8)), 1)
+        take(make(backend=toy_backend(broken=every), failures=FailurePolicy(run=8)), 1)
 
 
 def test_a_task_that_can_plan_on_nothing_says_why(make: Any, toy_task: Toy) -> None:
