@@ -15,10 +15,12 @@ from unreel.shards.folder import Plan, begin, locked
 from unreel.shards.grouping import Entry, group_entries, groups_digest
 from unreel.shards.identity import builder_identity
 from unreel.shards.index import INDEX_SUFFIX, identity_text
-from unreel.shards.probe import SKIPPED, Probe, probe
+from unreel.shards.limits import DEFAULT_LIMITS, Limits
+from unreel.shards.probe import SKIPPED, Probe
 from unreel.shards.profile_file import find_profile
 from unreel.shards.profiles import DEFAULT_PROFILE, Profile
 from unreel.shards.samples import build_samples
+from unreel.shards.sandbox import probe_safely
 from unreel.shards.sources import SourceFile, list_sources
 from unreel.shards.writer import ShardWriter
 
@@ -66,12 +68,14 @@ class _ShardJob(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     identity: str
     profile: Profile
+    limits: Limits
     entries: list[Entry]
 
 
 class _ProbeJob(msgspec.Struct, frozen=True):
     sources: Sequence[SourceFile]
     profile: Profile
+    limits: Limits
 
 
 Progress = Callable[[str, int, int], None]
@@ -86,6 +90,7 @@ def build(
     workers: int = 1,
     clip_seconds: float | None = None,
     shard_bytes: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
     progress: Progress = lambda stage, done, total: None,
 ) -> BuildSummary:
     """Build the shards of `sources` into the folder `out`, or continue a build that was stopped there.
@@ -99,6 +104,7 @@ def build(
         workers: processes; each uses one core.
         clip_seconds: longest clip, instead of the profile's.
         shard_bytes: expected size of a shard; None chooses it by the size of the whole.
+        limits: what a source may cost and claim before it is refused.
 
     Raises:
         ValueError: a source names nothing, or a setting is out of range.
@@ -108,7 +114,7 @@ def build(
     out, profile = Path(out), find_profile(profile, clip_seconds=clip_seconds)
     files = [file for file in list_sources(sources) if not Path(file.path).is_relative_to(out.absolute())]
     with locked(out), LocalEngine(workers) as engine:
-        entries, reports = _probe_all(files, profile, engine, progress)
+        entries, reports = _probe_all(files, profile, limits, engine, progress)
         groups = group_entries(entries, profile, shard_bytes=shard_bytes)
         identity = builder_identity(profile)
         begin(out, Plan(identity=identity, shards=len(groups), digest=groups_digest(groups)))
@@ -117,6 +123,7 @@ def build(
                 path=str(out / f"shard-{number:06d}.tar"),
                 identity=identity_text(identity),
                 profile=profile,
+                limits=limits,
                 entries=group,
             )
             for number, group in enumerate(groups)
@@ -130,12 +137,12 @@ def build(
 
 
 def _probe_all(
-    files: Sequence[SourceFile], profile: Profile, engine: Engine, progress: Progress
+    files: Sequence[SourceFile], profile: Profile, limits: Limits, engine: Engine, progress: Progress
 ) -> tuple[list[Entry], list[SourceReport]]:
     """Probe all files; what will be built, and reports on the others."""
     batches = [files[start : start + _PROBE_BATCH] for start in range(0, len(files), _PROBE_BATCH)]
     found: dict[str, Probe | SourceReport] = {}
-    for results in engine.run(_probe_batch, [_ProbeJob(batch, profile) for batch in batches]):
+    for results in engine.run(_probe_batch, [_ProbeJob(batch, profile, limits) for batch in batches]):
         found.update(results)
         progress("probe", len(found), len(files))
     entries: dict[str, Entry] = {}
@@ -153,12 +160,12 @@ def _probe_all(
 
 
 def _probe_batch(job: _ProbeJob) -> dict[str, Probe | SourceReport]:
-    return {source.path: _probe_one(source, job.profile) for source in job.sources}
+    return {source.path: _probe_one(source, job) for source in job.sources}
 
 
-def _probe_one(source: SourceFile, profile: Profile) -> Probe | SourceReport:
+def _probe_one(source: SourceFile, job: _ProbeJob) -> Probe | SourceReport:
     try:
-        return probe(source, profile)
+        return probe_safely(source, job.profile, job.limits)
     except MediaRefused as refusal:
         return _missed(source, refusal)
 
@@ -197,7 +204,7 @@ def _build_shard(job: _ShardJob) -> list[SourceReport]:
     """Build one shard; a source that fails is refused and the others are built."""
     path = Path(job.path)
     with ShardWriter(path, identity=job.identity) as writer:
-        reports = [_build_source(entry, job.profile, writer) for entry in job.entries]
+        reports = [_build_source(entry, job, writer) for entry in job.entries]
         # Before the commit: a committed shard always has its reports. A shard of refusals has nothing to commit.
         write_atomic(_beside(path, _REPORTS_SUFFIX), msgspec.json.encode(reports) + b"\n")
         if len(writer):
@@ -205,9 +212,9 @@ def _build_shard(job: _ShardJob) -> list[SourceReport]:
     return reports
 
 
-def _build_source(entry: Entry, profile: Profile, writer: ShardWriter) -> SourceReport:
+def _build_source(entry: Entry, job: _ShardJob, writer: ShardWriter) -> SourceReport:
     try:
-        samples, dropped = build_samples(entry.source, entry.probe, profile)
+        samples, dropped = build_samples(entry.source, entry.probe, job.profile, job.limits)
     except MediaRefused as refusal:
         return _missed(entry.source, refusal)
     for sample in samples:

@@ -1,5 +1,6 @@
 """What is this file? Opened with a pinned demuxer, its packets read to the end, its first picture decoded."""
 
+import errno
 import hashlib
 import os
 from fractions import Fraction
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from unreel.shards.analyse import Box
 from unreel.shards.errors import MediaRefused
 from unreel.shards.geometry import letterbox, stored_size
+from unreel.shards.limits import DEFAULT_LIMITS, Limits
 from unreel.shards.profiles import Profile
 from unreel.shards.sample import Original
 from unreel.shards.signatures import HEAD_BYTES, identify
@@ -25,7 +27,7 @@ from unreel.shards.timing import find_grid, storage_rate
 __all__ = ["SKIPPED", "Probe", "probe"]
 
 SKIPPED: Final = frozenset(
-    {"duplicate", "other", "picture", "sound-only", "too-long", "too-short", "too-small", "too-wide"}
+    {"duplicate", "other", "picture", "sound-only", "too-short", "too-small", "too-wide"}
 )
 """Reasons for which a source is sound and still not for this profile; any other reason is a refusal."""
 
@@ -84,8 +86,10 @@ class _Contents(msgspec.Struct, frozen=True):
     """Seconds at which the last packet of any stream ends."""
 
 
-def probe(source: SourceFile, profile: Profile) -> Probe:
+def probe(source: SourceFile, profile: Profile, limits: Limits = DEFAULT_LIMITS) -> Probe:
     """Find out what a source is and how the profile will store it.
+
+    FFmpeg runs inside this process: `sandbox.probe_safely` is the same where the source is not trusted.
 
     Raises:
         MediaRefused: the profile does not take it; the reasons in `SKIPPED` are no fault of the file.
@@ -94,12 +98,14 @@ def probe(source: SourceFile, profile: Profile) -> Probe:
         raise MediaRefused("missing", "there is no such file")
     if not is_plain_file(source.path):
         raise MediaRefused("unreadable", "not a regular file that can be read")
+    limits.check("bytes", os.path.getsize(source.path))
     demuxer, digest = _identify_and_digest(source)
-    options = {"protocol_whitelist": "file"}
     try:
-        with av.open(f"file:{source.path}", format=demuxer, options=options) as container:
-            return _measure(container, demuxer, digest, profile)
+        with av.open(f"file:{source.path}", format=demuxer, options=_open_options(limits)) as container:
+            return _measure(container, demuxer, digest, profile, limits)
     except _FAILURES as error:
+        if isinstance(error, av.FFmpegError) and error.errno == errno.ENOMEM:
+            raise limits.refusal("memory", "FFmpeg needs more memory to open it") from error
         what = error.strerror if isinstance(error, av.FFmpegError) else repr(error)
         raise MediaRefused("damaged", f"opened as {demuxer}: {what}") from error
 
@@ -118,11 +124,23 @@ def _identify_and_digest(source: SourceFile) -> tuple[str, str]:
     return demuxer, digest.hexdigest()
 
 
-def _measure(container: InputContainer, demuxer: str, digest: str, profile: Profile) -> Probe:
+def _open_options(limits: Limits) -> dict[str, str]:
+    """For the container, and for the decoders by which FFmpeg finds out what is in it."""
+    return {
+        "protocol_whitelist": "file",
+        # One above the limit, so that the refusal is ours and names the option.
+        "max_streams": str(limits.streams + 1),
+        "max_pixels": str(limits.pixels),
+        "threads": "1",
+    }
+
+
+def _measure(container: InputContainer, demuxer: str, digest: str, profile: Profile, limits: Limits) -> Probe:
+    limits.check("streams", len(container.streams))
     stream = _picture_stream(container)
-    _check_claims(container, stream, profile)
     audio = _sound_stream(container)
-    contents = _read_through(container, stream)
+    _check_claims(container, stream, audio, limits)
+    contents = _read_through(container, stream, limits)
     _check_length(container, demuxer, contents)
     timing = _timing(stream, contents.times, profile)
     crop = letterbox(container, stream, contents.first, timing.seconds)
@@ -166,21 +184,20 @@ def _sound_stream(container: InputContainer) -> av.AudioStream | None:
     return decodable[0]
 
 
-def _check_claims(container: InputContainer, stream: VideoStream, profile: Profile) -> None:
+def _check_claims(
+    container: InputContainer, stream: VideoStream, audio: av.AudioStream | None, limits: Limits
+) -> None:
     """What the header claims is held against the limits before anything is allocated for it."""
-    if stream.width * stream.height > profile.max_pixels:
-        raise MediaRefused(
-            "too-large",
-            f"{stream.width}x{stream.height} pixels; profile {profile.name} takes {profile.max_pixels}",
-        )
-    seconds = (container.duration or 0) / av.time_base
-    if seconds > profile.max_seconds:
-        raise MediaRefused(
-            "too-long", f"{seconds:.0f} s; profile {profile.name} takes {profile.max_seconds:.0f} s"
-        )
+    if stream.width * stream.height > limits.pixels:
+        raise limits.refusal("pixels", f"{stream.width}x{stream.height} pixels")
+    limits.check("seconds", (container.duration or 0) / av.time_base)
+    limits.check("frames", stream.frames)
+    limits.check("channels", 0 if audio is None else audio.channels)
+    stream.codec_context.options = {"max_pixels": str(limits.pixels)}
+    stream.codec_context.thread_count = 1
 
 
-def _read_through(container: InputContainer, stream: VideoStream) -> _Contents:
+def _read_through(container: InputContainer, stream: VideoStream, limits: Limits) -> _Contents:
     first: VideoFrame | None = None
     times: list[int] = []
     end = 0.0
@@ -193,6 +210,7 @@ def _read_through(container: InputContainer, stream: VideoStream) -> _Contents:
             if first is None and packet.size:
                 first = next(iter(stream.decode(packet)), None)
             times.append(time)
+            limits.check("frames", len(times))
         end = max(end, float((time + (packet.duration or 0)) * packet.time_base))
     # A decoder may hold a single picture back until it knows that no other follows.
     first = first or next(iter(stream.decode(None)), None)

@@ -65,9 +65,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     min_source_side: int = 32
     """Sources whose shorter side is smaller hold too little picture to be scaled up."""
     max_aspect: float = 4.0
-    max_pixels: int = 8192 * 8192
-    """A source's picture may not be larger: a 14 KB file can ask for gigabytes of memory."""
-    max_seconds: float = 6 * 3600.0
 
     def __post_init__(self) -> None:
         for field, choices in _CHOICES.items():

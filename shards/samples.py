@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from unreel.shards.analyse import content_box, loudness_curve, luma_curve, motion_curve, silence_spans
 from unreel.shards.encode import encode_picture, encode_sound
 from unreel.shards.errors import MediaRefused
+from unreel.shards.limits import DEFAULT_LIMITS, Limits
 from unreel.shards.probe import Probe
 from unreel.shards.profiles import Profile
 from unreel.shards.sample import Audio, Facts, Sidecar, Source, Video, pack_column
@@ -42,13 +43,15 @@ class _Clip:
     facts: Facts
 
 
-def build_samples(source: SourceFile, probe: Probe, profile: Profile) -> tuple[list[Sample], int]:
+def build_samples(
+    source: SourceFile, probe: Probe, profile: Profile, limits: Limits = DEFAULT_LIMITS
+) -> tuple[list[Sample], int]:
     """All samples of a source, and how many frames at its end were too few for another.
 
     Raises:
         MediaRefused: the decode met an error, or there is nothing to take. No part of a broken source is taken.
     """
-    with Decode(source.path, probe, profile) as decode:
+    with Decode(source.path, probe, profile, limits) as decode:
         clips = [_encode(clip, probe, profile) for clip in decode.clips()]
         times, cuts = decode.finish()
     if not clips:

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from unreel.shards.errors import MediaRefused
+from unreel.shards.isolation import start_without_network
+from unreel.shards.limits import DEFAULT_LIMITS, Limits
 
 __all__ = ["Streams"]
 
 _PIPE_BYTES: Final = 1 << 20
-_MEMORY_BYTES: Final = 8 << 30
-"""Address space that one ffmpeg may take."""
-_STALL_SECONDS: Final = 60.0
-"""A process that gives nothing on any pipe for so long is killed."""
+_MOST_FILES: Final = 64
+_NO_MEMORY: Final = "Cannot allocate memory"
 _COMPLAINT_BYTES: Final = 4096
 # ffmpeg names its parts by their place in memory, which is another in every run.
 _ADDRESS: Final = re.compile(r" @ 0x[0-9a-f]+\]")
@@ -31,11 +31,23 @@ class Streams:
     the others. The process runs ahead by what the pipes hold and no further, so memory stays bounded.
     """
 
-    def __init__(self, names: Sequence[str], command: Callable[[Mapping[str, int]], list[str]]) -> None:
-        """`command` makes the argument list from the file descriptor of each of `names`."""
+    def __init__(
+        self,
+        names: Sequence[str],
+        command: Callable[[Mapping[str, int]], list[str]],
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        seconds: float = 0.0,
+    ) -> None:
+        """`command` makes the argument list from the file descriptor of each of `names`.
+
+        The process may give nothing for `limits.wall` seconds, and takes processor time for `seconds` of media.
+        """
+        self._limits, self._given = limits, 0
         pipes = {name: os.pipe() for name in (*names, "complaint")}
         try:
             self._process = _start(command, {name: write for name, (_, write) in pipes.items()})
+            _restrain(self._process.pid, limits, seconds)
         except BaseException:
             for read, _ in pipes.values():
                 os.close(read)
@@ -62,7 +74,7 @@ class Streams:
         """The next `size` bytes of a pipe, fewer only at its end.
 
         Raises:
-            MediaRefused: the process stalls.
+            MediaRefused: the process stalls, or gives more than `limits.output`.
         """
         buffer = self._buffers[name]
         while len(buffer) < size and self._is_open(name):
@@ -90,6 +102,12 @@ class Streams:
         code = self._process.wait()
         rest = {name: bytes(buffer) for name, buffer in self._buffers.items()}
         complaint = rest.pop("complaint").decode(errors="replace").strip()
+        if code == -signal.SIGXCPU:
+            raise self._limits.refusal("cpu", "the decode took more seconds of processor time")
+        if _NO_MEMORY in complaint or code == -signal.SIGKILL:
+            raise self._limits.refusal("memory", "the decode needs more memory")
+        if code < 0:
+            raise MediaRefused("crashed", f"ffmpeg ended with: {signal.strsignal(-code)}")
         # Some demuxers end a damaged file with a complaint and no error.
         if code or complaint:
             first = _ADDRESS.sub("]", complaint.split("\n", 1)[0])
@@ -100,16 +118,19 @@ class Streams:
         return any(key.data == name for key in self._selector.get_map().values())
 
     def _drain(self) -> None:
-        ready = self._selector.select(_STALL_SECONDS)
+        ready = self._selector.select(self._limits.wall)
         if not ready:
-            raise MediaRefused("stalled", f"ffmpeg gave nothing for {_STALL_SECONDS:.0f} s")
+            raise self._limits.refusal("wall", "ffmpeg gave nothing for longer")
         for key, _ in ready:
             data = os.read(key.fd, _PIPE_BYTES)
+            self._given += len(data)
             if data:
                 self._keep(key.data, data)
             else:
                 self._selector.unregister(key.fd)
                 os.close(key.fd)
+
+        self._limits.check("output", self._given)
 
     def _keep(self, name: str, data: bytes) -> None:
         buffer = self._buffers[name]
@@ -120,7 +141,7 @@ class Streams:
 def _start(
     command: Callable[[Mapping[str, int]], list[str]], pipes: Mapping[str, int]
 ) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
+    return start_without_network(
         command(pipes),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -129,5 +150,13 @@ def _start(
         # A group of its own, so that killing it kills whatever it has started.
         start_new_session=True,
     )
-    resource.prlimit(process.pid, resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    return process
+
+
+def _restrain(process: int, limits: Limits, seconds: float) -> None:
+    cpu = int(limits.decode_cpu(seconds))
+    resource.prlimit(process, resource.RLIMIT_AS, (limits.memory, limits.memory))
+    resource.prlimit(process, resource.RLIMIT_CPU, (cpu, cpu + 1))
+    # It writes to pipes and to nothing else.
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (0, 0))
+    resource.prlimit(process, resource.RLIMIT_CORE, (0, 0))
+    resource.prlimit(process, resource.RLIMIT_NOFILE, (_MOST_FILES, _MOST_FILES))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unreel.shards.errors import MediaRefused
+from unreel.shards.limits import DEFAULT_LIMITS, Limits
 from unreel.shards.probe import Probe
 from unreel.shards.profiles import Profile
 from unreel.shards.sample import audio_length, frame_to_audio
@@ -50,9 +51,11 @@ class RawClip:
     sound: NDArray[np.int16] | None
 
 
-def decode_command(path: str, probe: Probe, profile: Profile, pipes: Mapping[str, int]) -> list[str]:
+def decode_command(
+    path: str, probe: Probe, profile: Profile, limits: Limits, pipes: Mapping[str, int]
+) -> list[str]:
     """The argument list of the one ffmpeg process; `pipes` are descriptors of `yuv`, `grey`, `frames`, `cuts`, `pcm`, `sound`."""
-    source = ffmpeg.input(f"file:{path}", **_input_options(probe, profile))
+    source = ffmpeg.input(f"file:{path}", **_input_options(probe, limits))
     stored, small = _picture(source[str(probe.video)], probe, profile, pipes["frames"])
     outputs = [
         stored.output(f"pipe:{pipes['yuv']}", **_raw("yuv420p")),
@@ -67,11 +70,12 @@ def decode_command(path: str, probe: Probe, profile: Profile, pipes: Mapping[str
     return graph.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
 
 
-def _input_options(probe: Probe, profile: Profile) -> dict[str, Any]:
+def _input_options(probe: Probe, limits: Limits) -> dict[str, Any]:
     return {
         "format": probe.demuxer,
         "protocol_whitelist": "file",
-        "max_pixels": profile.max_pixels,
+        "max_pixels": limits.pixels,
+        "max_streams": limits.streams + 1,
         "err_detect": "explode",
         "flags": "+bitexact",
         "threads": 1,
@@ -160,10 +164,15 @@ class _Track:
 class Decode:
     """The running decode of one source; use it as a context manager, exhaust `clips`, then call `finish`."""
 
-    def __init__(self, path: str, probe: Probe, profile: Profile) -> None:
+    def __init__(self, path: str, probe: Probe, profile: Profile, limits: Limits = DEFAULT_LIMITS) -> None:
         names = ("yuv", "grey", "frames", "cuts") + (() if probe.audio is None else ("pcm", "sound"))
-        self._streams = Streams(names, lambda pipes: decode_command(path, probe, profile, pipes))
-        self._probe, self._profile = probe, profile
+        self._streams = Streams(
+            names,
+            lambda pipes: decode_command(path, probe, profile, limits, pipes),
+            limits=limits,
+            seconds=probe.seconds,
+        )
+        self._probe, self._profile, self._limits = probe, profile, limits
         self._first_line = ""
         self.dropped = 0
         """Frames at the end that were too few for a clip."""
@@ -178,7 +187,7 @@ class Decode:
         """Clips of the longest length, one after the other; a rest that is too short is dropped and counted.
 
         Raises:
-            MediaRefused: the process stalls, or the source is longer than the profile takes, whatever its header said.
+            MediaRefused: the process stalls, or the source is longer than the limit, whatever its header said.
         """
         rate, profile, track = self._probe.frame_rate, self._profile, None
         width, height, longest = self._probe.width, self._probe.height, profile.clip_frames(rate)
@@ -188,8 +197,7 @@ class Decode:
             if len(yuv) < profile.min_frames(rate):
                 self.dropped = len(yuv)
                 return
-            if start > profile.max_seconds * rate:
-                raise MediaRefused("too-long", f"more than {profile.max_seconds:.0f} s")
+            self._limits.check("seconds", float(start / rate))
             track = self._track() if start == 0 else track
             yield RawClip(start, yuv, grey, None if track is None else self._beside(track, start, len(yuv)))
 

@@ -47,6 +47,13 @@ def build(
         str | None,
         typer.Option(help="Expected size of a shard, such as 64MiB.  [default: 4 to 256 MiB by the whole]"),
     ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=NUMBER",
+            help="What a source may cost or claim before it is refused, such as seconds=36000 or memory=8G; repeatable.",
+        ),
+    ] = None,
     ceiling: Annotated[
         float,
         typer.Option(min=0, max=1, help="Share of sources that may be refused before the exit code is 3."),
@@ -67,6 +74,7 @@ def build(
     Example: `unreel build videos/ more/*.mkv shards/`
     """
     from unreel.shards.build import build as build_shards
+    from unreel.shards.limits import parse_limits
 
     if profile == "list":
         output.print(profile_table()) if json != "-" else None
@@ -82,6 +90,7 @@ def build(
             workers=workers or len(os.sched_getaffinity(0)),
             clip_seconds=clip_seconds,
             shard_bytes=target,
+            limits=parse_limits(limit or ()),
             progress=bars.follow,
         )
     _print_summary(summary, out)

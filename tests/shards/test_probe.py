@@ -4,10 +4,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from unreel.shards.errors import MediaRefused
+from unreel.shards.limits import Limits
 from unreel.shards.probe import SKIPPED, Probe, probe
 from unreel.shards.profiles import PROFILES
 from unreel.shards.sources import list_sources
@@ -138,10 +138,37 @@ def test_mp4_without_its_header_is_refused(clip: Path, tmp_path: Path) -> None:
     assert reason_for(headless) == "damaged"
 
 
-def test_limits_are_held_before_anything_is_decoded(clip: Path) -> None:
-    small = msgspec.structs.replace(PROFILE, max_pixels=100, max_seconds=60.0)
-    with pytest.raises(MediaRefused, match="too-large: 160x120 pixels; profile clips-128 takes 100"):
-        probe(list_sources([clip])[0], small)
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        (
+            Limits(pixels=100),
+            "too-large: 160x120 pixels; the limit is 100, and --limit pixels=NUMBER changes it",
+        ),
+        (Limits(seconds=1.5), "too-long: 2 seconds; the limit is 1.5, and --limit seconds=NUMBER"),
+        (Limits(frames=49), "too-many-frames: 50 frames; the limit is 49, and --limit frames=NUMBER"),
+        (Limits(streams=1), "too-many-streams: 2 streams; the limit is 1, and --limit streams=NUMBER"),
+        (Limits(bytes=1000), "too-many-bytes: .* bytes; the limit is 1000, and --limit bytes=NUMBER"),
+    ],
+)
+def test_limits_are_held_before_anything_is_decoded(clip: Path, limits: Limits, message: str) -> None:
+    with pytest.raises(MediaRefused, match=message):
+        probe(list_sources([clip])[0], PROFILE, limits)
+
+
+def test_channels_are_limited(clip: Path, tmp_path: Path, ffmpeg: FFmpeg) -> None:
+    many = tmp_path / "many.mkv"
+    ffmpeg("-i", clip, "-af", "pan=5.1|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0", "-c:v", "copy", many)
+    assert look_at(many).original.audio_channels == 6
+    with pytest.raises(MediaRefused, match="too-many-channels: 6 channels; the limit is 5"):
+        probe(list_sources([many])[0], PROFILE, Limits(channels=5))
+
+
+def test_frames_that_no_header_states_are_counted(clip: Path, tmp_path: Path, ffmpeg: FFmpeg) -> None:
+    stream = tmp_path / "clip.ts"
+    ffmpeg("-i", clip, "-c", "copy", stream)
+    with pytest.raises(MediaRefused, match="too-many-frames: 50 frames"):
+        probe(list_sources([stream])[0], PROFILE, Limits(frames=49))
 
 
 def test_pipe_is_not_waited_for(tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from unreel.shards import streams
 from unreel.shards.errors import MediaRefused
+from unreel.shards.limits import Limits
 from unreel.shards.streams import Streams
 
 
@@ -55,14 +56,51 @@ def test_failure_tells_its_first_words_without_addresses() -> None:
     assert (refusal.value.reason, refusal.value.detail) == ("damaged", "[h264] broken")
 
 
-def test_stalled_process_is_refused_and_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "_STALL_SECONDS", 0.3)
-    with closing(Streams(["data"], lambda pipes: python("import time; time.sleep(60)"))) as running:
-        with pytest.raises(MediaRefused, match="stalled"):
+def test_stalled_process_is_refused_and_killed() -> None:
+    sleeper = Streams(["data"], lambda pipes: python("import time; time.sleep(60)"), limits=Limits(wall=0.3))
+    with closing(sleeper) as running:
+        with pytest.raises(MediaRefused, match=r"timed-out: .* the limit is 0\.3"):
             running.take("data", 1)
         process = running._process.pid
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "limits", "reason"),
+    [
+        ("while True: pass", Limits(cpu=1), "timed-out: the decode took more seconds of processor time"),
+        ("x = bytearray(1 << 30)", Limits(memory=512 << 20), "damaged: Traceback"),
+        (
+            "sys.exit('Cannot allocate memory')",
+            Limits(),
+            "too-much-memory: the decode needs more",
+        ),
+        ("os.abort()", Limits(), "crashed: ffmpeg ended with: Aborted"),
+        ("socket.socket()", Limits(), "damaged: Traceback"),
+    ],
+)
+def test_process_is_held_to_its_limits(code: str, limits: Limits, reason: str) -> None:
+    running = Streams([], lambda pipes: python(f"import os, socket, sys\n{code}"), limits=limits)
+    with closing(running), pytest.raises(MediaRefused, match=reason):
+        running.finish()
+
+
+def test_process_writes_no_file(tmp_path: Path) -> None:
+    code = f"open({str(tmp_path / 'file')!r}, 'wb', 0).write(b'x')"
+    running = Streams([], lambda pipes: python(code))
+    with closing(running), pytest.raises(MediaRefused, match="damaged: Traceback"):
+        running.finish()
+    assert (tmp_path / "file").read_bytes() == b""
+
+
+def test_process_that_gives_too_much_is_stopped() -> None:
+    def command(pipes: Mapping[str, int]) -> list[str]:
+        return python(f"import os\nwhile True: os.write({pipes['data']}, bytes(1 << 20))")
+
+    running = Streams(["data"], command, limits=Limits(output=8 << 20))
+    with closing(running), pytest.raises(MediaRefused, match=r"too-much-output: .* the limit is 8388608"):
+        running.take("data", 16 << 20)
 
 
 def test_no_descriptor_is_left_open() -> None:

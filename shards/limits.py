@@ -1,0 +1,102 @@
+"""Limits: how much a source may take before it is refused. They change which sources are taken, never the bytes of a sample."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from unreel.shards.errors import MediaRefused
+
+__all__ = ["DEFAULT_LIMITS", "Limits", "parse_limits"]
+
+_MIB: Final = 1 << 20
+_UNITS: Final = {"k": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_AMOUNT: Final = re.compile(r"(\d+(?:\.\d+)?)([kMGT]?)")
+# A decode is given so much processor time for each second of media: 4K HEVC on one thread takes about four.
+_CPU_PER_SECOND: Final = 20.0
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one source may cost and claim. Each is checked before anything is allocated for it, where a header states it."""
+
+    wall: float = 20.0
+    """Seconds for which a process may give no sign of life; a probe gets one more for each MiB of the source."""
+    cpu: float = 60.0
+    """Seconds of processor time for a process; a decode gets 20 more for each second of media."""
+    memory: int = 4 << 30
+    """Bytes of address space of a process."""
+    output: int = 64 << 30
+    """Bytes that a decode may give."""
+    bytes: int = 64 << 30
+    """Bytes of the source file."""
+    pixels: int = 8192 * 8192
+    """Pixels of one picture: a file of 14 KB can ask for gigabytes."""
+    frames: int = 3_000_000
+    seconds: float = 6 * 3600.0
+    channels: int = 64
+    streams: int = 128
+
+    def __post_init__(self) -> None:
+        for name, value in self.items():
+            if value <= 0:
+                raise ValueError(f"limit {name}={value}: a number above 0 is needed")
+
+    def items(self) -> list[tuple[str, float]]:
+        """Name and value of each."""
+        return [(name, getattr(self, name)) for name in self.__struct_fields__]
+
+    def check(self, name: str, found: float) -> None:
+        """Raises MediaRefused `too-many-…` or the like where `found` is above the limit `name`."""
+        if found > getattr(self, name):
+            raise self.refusal(name, f"{found:.10g} {name}")
+
+    def refusal(self, name: str, found: str) -> MediaRefused:
+        """The refusal of a source that goes beyond the limit `name`; tells the option that changes it."""
+        limit = getattr(self, name)
+        return MediaRefused(
+            _REASONS[name], f"{found}; the limit is {limit:.10g}, and --limit {name}=NUMBER changes it"
+        )
+
+    def probe_wall(self, size: int) -> float:
+        """Seconds that a probe of a file of `size` bytes may take."""
+        return self.wall + size / _MIB
+
+    def decode_cpu(self, seconds: float) -> float:
+        """Seconds of processor time that the decode of so many seconds of media may take."""
+        return self.cpu + _CPU_PER_SECOND * seconds
+
+
+_REASONS: Final = {
+    "wall": "timed-out",
+    "cpu": "timed-out",
+    "memory": "too-much-memory",
+    "output": "too-much-output",
+    "bytes": "too-many-bytes",
+    "pixels": "too-large",
+    "frames": "too-many-frames",
+    "seconds": "too-long",
+    "channels": "too-many-channels",
+    "streams": "too-many-streams",
+}
+DEFAULT_LIMITS: Final = Limits()
+
+
+def parse_limits(settings: Iterable[str]) -> Limits:
+    """The default limits with `NAME=NUMBER` changed; a number may end in k, M, G or T (powers of 1024).
+
+    Raises:
+        ValueError: there is no such limit, or its value is no number above 0.
+    """
+    known = dict(DEFAULT_LIMITS.items())
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        amount = _AMOUNT.fullmatch(text)
+        if name not in known or amount is None:
+            raise ValueError(
+                f"limit {setting!r}: write NAME=NUMBER, where NUMBER may end in k, M, G or T; "
+                f"the limits are {', '.join(f'{name}={value:.10g}' for name, value in known.items())}"
+            )
+        value = float(amount[1]) * _UNITS.get(amount[2], 1)
+        known[name] = type(getattr(DEFAULT_LIMITS, name))(value)
+    return msgspec.convert(known, Limits)

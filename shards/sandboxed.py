@@ -1,0 +1,53 @@
+"""What runs inside the process of `sandbox`: requests come in, answers go out, until the pipe ends."""
+
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from typing import BinaryIO, Final
+
+import msgspec
+
+from unreel.shards.errors import MediaRefused
+from unreel.shards.probe import probe
+from unreel.shards.sandbox import LENGTH, Answer, Request
+
+__all__ = ["answer", "main"]
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def answer(request: Request) -> Answer:
+    """What a source is, or why it is refused."""
+    try:
+        return Answer(probe=probe(request.source, request.profile, request.limits))
+    except MediaRefused as refusal:
+        return Answer(refused=(refusal.reason, refusal.detail))
+    except MemoryError:
+        spent = request.limits.refusal("memory", "the probe needs more memory")
+        return Answer(refused=(spent.reason, spent.detail))
+    except Exception:  # noqa: BLE001  the worker raises it again, with the source's name
+        return Answer(failed=traceback.format_exc())
+
+
+def main() -> None:
+    """Answer until the other side has gone."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # A terminal sends its interrupt to all; it is the worker that decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Nobody else may write into the answers.
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    while length := requests.read(LENGTH.size):
+        request = msgspec.json.decode(requests.read(LENGTH.unpack(length)[0]), type=Request)
+        _send(answers, msgspec.json.encode(answer(request)))
+
+
+def _send(answers: BinaryIO, data: bytes) -> None:
+    answers.write(LENGTH.pack(len(data)) + data)
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()
