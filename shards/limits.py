@@ -1,18 +1,14 @@
 """Limits: how much a source may take before it is refused. They change which sources are taken, never the bytes of a sample."""
 
-import re
-from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
 from unreel.shards.errors import MediaRefused
 
-__all__ = ["DEFAULT_LIMITS", "Limits", "parse_limits"]
+__all__ = ["DEFAULT_LIMITS", "Limits"]
 
 _MIB: Final = 1 << 20
-_UNITS: Final = {"k": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_AMOUNT: Final = re.compile(r"(\d+(?:\.\d+)?)([kMGT]?)")
 # A decode is given so much processor time for each second of media: 4K HEVC on one thread takes about four.
 _CPU_PER_SECOND: Final = 20.0
 
@@ -39,7 +35,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for name, value in self.items():
-            if value <= 0:
+            if not value > 0:
                 raise ValueError(f"limit {name}={value}: a number above 0 is needed")
 
     def items(self) -> list[tuple[str, float]]:
@@ -80,23 +76,3 @@ _REASONS: Final = {
     "streams": "too-many-streams",
 }
 DEFAULT_LIMITS: Final = Limits()
-
-
-def parse_limits(settings: Iterable[str]) -> Limits:
-    """The default limits with `NAME=NUMBER` changed; a number may end in k, M, G or T (powers of 1024).
-
-    Raises:
-        ValueError: there is no such limit, or its value is no number above 0.
-    """
-    known = dict(DEFAULT_LIMITS.items())
-    for setting in settings:
-        name, _, text = setting.partition("=")
-        amount = _AMOUNT.fullmatch(text)
-        if name not in known or amount is None:
-            raise ValueError(
-                f"limit {setting!r}: write NAME=NUMBER, where NUMBER may end in k, M, G or T; "
-                f"the limits are {', '.join(f'{name}={value:.10g}' for name, value in known.items())}"
-            )
-        value = float(amount[1]) * _UNITS.get(amount[2], 1)
-        known[name] = type(getattr(DEFAULT_LIMITS, name))(value)
-    return msgspec.convert(known, Limits)

@@ -114,8 +114,6 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "silence_seconds": (0.001, 3600),
     "min_source_side": (1, 1 << 14),
     "max_aspect": (1, 100),
-    "max_pixels": (1, 1 << 30),
-    "max_seconds": (1, 1e6),
 }
 
 

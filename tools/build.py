@@ -51,7 +51,7 @@ def build(
         list[str] | None,
         typer.Option(
             metavar="NAME=NUMBER",
-            help="What a source may cost or claim before it is refused, such as seconds=36000 or memory=8G; repeatable.",
+            help="What a source may cost or claim before it is refused, such as seconds=36000 or memory=8GiB; repeatable.",
         ),
     ] = None,
     ceiling: Annotated[
@@ -74,7 +74,7 @@ def build(
     Example: `unreel build videos/ more/*.mkv shards/`
     """
     from unreel.shards.build import build as build_shards
-    from unreel.shards.limits import parse_limits
+    from unreel.tools.limits import read_limits
 
     if profile == "list":
         output.print(profile_table()) if json != "-" else None
@@ -90,7 +90,7 @@ def build(
             workers=workers or len(os.sched_getaffinity(0)),
             clip_seconds=clip_seconds,
             shard_bytes=target,
-            limits=parse_limits(limit or ()),
+            limits=read_limits(limit or ()),
             progress=bars.follow,
         )
     _print_summary(summary, out)

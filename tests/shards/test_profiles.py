@@ -51,7 +51,7 @@ def test_clip_is_never_longer_than_clip_seconds() -> None:
         ({"multiple": 3}, "multiple 3: allowed is an even number"),
         ({"audio_codec": "opus", "audio_rate": 16_000}, "audio_rate 16000: allowed is 48000 for Opus"),
         ({"audio_channels": 6}, "audio_channels 6: allowed is 1, 2"),
-        ({"max_seconds": float("nan")}, "max_seconds nan"),
+        ({"max_aspect": float("nan")}, "max_aspect nan"),
     ],
 )
 def test_value_out_of_range_is_named_with_what_is_allowed(changes: dict[str, Any], complaint: str) -> None:
