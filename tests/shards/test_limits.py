@@ -8,7 +8,7 @@ from unreel.shards.limits import DEFAULT_LIMITS, Limits
 
 @pytest.mark.parametrize("value", [0, -1, float("nan")])
 def test_limit_of_nothing_is_wrong(value: float) -> None:
-    with pytest.raises(ValueError, match="limit seconds=.*: a number above 0"):
+    with pytest.raises(ValueError, match=r"limit seconds=.*: a number above 0"):
         Limits(seconds=value)
 
 
