@@ -25,6 +25,7 @@ from unreel.shards.index import (
     Member,
     SampleRow,
     ShardIndex,
+    content_digest,
     identity_text,
     parse_index,
     row_of,
@@ -36,8 +37,10 @@ __all__ = [
     "Member",
     "SampleRow",
     "ShardIndex",
+    "Summary",
     "compile_catalogue",
     "identity_text",
+    "open_tables",
     "read_index",
     "recompile_catalogue",
     "row_of",
@@ -101,13 +104,7 @@ class Catalogue:
             CatalogueError: there is no catalogue, it is damaged, or its major version is newer.
         """
         folder = Path(folder)
-        summary = _read_summary(folder / "catalogue.json")
-        table = _read_table(folder / "catalogue.arrow")
-        if (found := _digest(table)) != summary.digest:
-            raise CatalogueError(
-                f"{folder}: catalogue.json expects shards with digest {summary.digest}, catalogue.arrow has {found}; "
-                "compile the catalogue again"
-            )
+        summary, table = open_tables(folder)
         return cls(folder, summary, table)
 
     def __len__(self) -> int:
@@ -209,6 +206,22 @@ def recompile_catalogue(folder: Path | str) -> int:
     return 0
 
 
+def open_tables(folder: Path) -> tuple[Summary, pa.Table]:
+    """Both files of the catalogue in `folder`; Arrow rows are name, samples, bytes, sha256, index_crc32.
+
+    Raises:
+        CatalogueError: one of them is gone or damaged, or they do not go together.
+    """
+    summary = _read_summary(folder / "catalogue.json")
+    table = _read_table(folder / "catalogue.arrow")
+    if (found := _digest(table)) != summary.digest:
+        raise CatalogueError(
+            f"{folder}: catalogue.json expects shards with digest {summary.digest}, catalogue.arrow has {found}; "
+            "compile the catalogue again"
+        )
+    return summary, table
+
+
 def _compile_table(paths: Iterable[Path], identity: str) -> pa.Table:
     rows = []
     for path in paths:
@@ -220,7 +233,7 @@ def _compile_table(paths: Iterable[Path], identity: str) -> pa.Table:
                 "name": index.shard,
                 "samples": len(index.samples),
                 "bytes": index.bytes,
-                "sha256": bytes.fromhex(index.sha256),
+                "sha256": content_digest(index),
                 "index_crc32": zlib.crc32(data),
             }
         )

@@ -1,5 +1,6 @@
 """The index of one shard, `NAME.index.json` beside `NAME.tar`: its existence is the commit of the shard."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -14,9 +15,12 @@ from unreel.shards.sample import Sidecar
 __all__ = [
     "INDEX_SCHEMA",
     "INDEX_SUFFIX",
+    "SIDECARS_SUFFIX",
     "Member",
     "SampleRow",
     "ShardIndex",
+    "SideFile",
+    "content_digest",
     "identity_text",
     "parse_index",
     "row_of",
@@ -24,21 +28,26 @@ __all__ = [
     "write_index",
 ]
 
-INDEX_SCHEMA: Final = (1, 1)
+INDEX_SCHEMA: Final = (1, 2)
 """Version of the index, (major, minor): newer minors are read, newer majors are refused by name."""
 
 INDEX_SUFFIX: Final = ".index.json"
 
+SIDECARS_SUFFIX: Final = ".sidecars"
+"""Of the file with the sidecars of a tar of others, see `SideFile`."""
 
-class Member(msgspec.Struct, frozen=True, gc=False):
+
+class Member(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One file of a sample in the tar."""
 
     name: str
-    """Extension, one of `sample.MEMBERS`."""
+    """Extension, one of `sample.MEMBERS`; in tars of others also `meta`, their own JSON, and other media extensions."""
     offset: int
-    """First byte of the payload, from the start of the tar."""
+    """First byte of the payload, from the start of the tar, or of `NAME.sidecars`; see `ShardIndex.sidecars`."""
     size: int
     crc32: int
+    header_crc32: int | None = None
+    """CRC32 of the header block before the payload, in tars of others; ours hold `KEY.NAME` there. Since 1.2."""
 
 
 class SampleRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -73,6 +82,13 @@ class SampleRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
         return self.audio_samples / self.audio_rate if self.audio_rate else 0.0
 
 
+class SideFile(msgspec.Struct, frozen=True, kw_only=True):
+    """`NAME.sidecars` beside a tar of others: the sidecars of its samples, one after the other."""
+
+    bytes: int
+    sha256: str
+
+
 class ShardIndex(msgspec.Struct, frozen=True, kw_only=True):
     """All samples of one shard, in the order in which they lie in the tar."""
 
@@ -85,6 +101,10 @@ class ShardIndex(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 of the tar, hex."""
     identity: str
     """Builder identity as `identity_text` writes it."""
+    sidecars: SideFile | None = None
+    """Where the member `json` of every sample lies, if not in the tar: a tar of others, indexed and not rewritten. Since 1.2."""
+    partial: bool = False
+    """The tar holds more samples than these: a part of a data set that shares its tars with the other parts. Since 1.2."""
     samples: tuple[SampleRow, ...]
 
 
@@ -99,6 +119,14 @@ _version_decoder = msgspec.json.Decoder(_Version)
 def identity_text(identity: Mapping[str, object]) -> str:
     """Canonical JSON of a builder identity: equal identities give equal text, and a mismatch can show both."""
     return msgspec.json.encode(identity, order="deterministic").decode()
+
+
+def content_digest(index: ShardIndex) -> bytes:
+    """SHA-256 of what readers see: of the tar, and of whatever the tar alone does not say."""
+    if index.sidecars is None and not index.partial:
+        return bytes.fromhex(index.sha256)
+    keys = [row.key for row in index.samples] if index.partial else []
+    return hashlib.sha256(msgspec.json.encode([index.sha256, index.sidecars, keys])).digest()
 
 
 def row_of(sidecar: Sidecar, members: tuple[Member, ...]) -> SampleRow:
@@ -153,7 +181,10 @@ def wds_index(index: ShardIndex) -> bytes:
     """The same as text in NVIDIA's `wds2idx` format v1.2, which DALI's `fn.readers.webdataset` reads."""
     lines = [f"v1.2 {len(index.samples)}"]
     for row in index.samples:
-        lines.append(" ".join(f"{m.name} {m.offset} {m.size} {row.key}.{m.name}" for m in row.members))
+        members = [m for m in row.members if index.sidecars is None or m.name != "json"]
+        names = ["json" if m.name == "meta" else m.name for m in members]
+        parts = (f"{n} {m.offset} {m.size} {row.key}.{n}" for n, m in zip(names, members, strict=True))
+        lines.append(" ".join(parts))
     return ("\n".join(lines) + "\n").encode()
 
 

@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "doctor": "unreel.tools.doctor",
     "synth": "unreel.tools.synth.command",
     "build": "unreel.tools.build",
+    "verify": "unreel.tools.verify",
     "inspect": "unreel.tools.inspect",
     "train": "unreel.tools.train",
     "eval": "unreel.tools.eval",

@@ -47,6 +47,10 @@ class Ticker:
         """`count` more units are done."""
         self._bar.advance(self._task, count)
 
+    def follow(self, done: int, total: int) -> None:
+        """`done` of `total` units are done."""
+        self._bar.update(self._task, completed=done, total=total)
+
     def say(self, text: str) -> None:
         """Change the words in front of the bar."""
         self._bar.update(self._task, description=text)

@@ -1,0 +1,115 @@
+"""Does a sample decode? Every picture and every sound sample of it, strictly, counted against its sidecar."""
+
+import io
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import av
+import numpy as np
+from av.container import InputContainer
+
+from unreel.shards.errors import MediaRefused
+from unreel.shards.sample import Audio, Image, Sidecar, Video
+from unreel.shards.signatures import HEAD_BYTES, identify
+
+__all__ = ["FAILURES", "decode_breaches", "open_member"]
+
+FAILURES: Final = (av.FFmpegError, ArithmeticError, EOFError, LookupError, ValueError)
+"""What PyAV raises on damaged media; some of it comes from its own tables and not from FFmpeg."""
+
+_STRICT: Final = {"err_detect": "crccheck+explode"}
+_PICTURES: Final = {
+    b"\xff\xd8\xff": "jpeg_pipe",
+    b"\x89PNG\r\n\x1a\n": "png_pipe",
+}
+
+
+def decode_breaches(sidecar: Sidecar, members: Mapping[str, memoryview]) -> Iterator[str]:
+    """Each way in which the decoded members are not what the sidecar says, as a sentence; none where all is well."""
+    for part in (sidecar.video, sidecar.audio, sidecar.image):
+        if part is None or part.member not in members:
+            continue
+        try:
+            yield from _breaches(part, members[part.member])
+        except MediaRefused as refusal:
+            yield f"member {part.member}: {refusal}"
+        except FAILURES as error:
+            what = error.strerror if isinstance(error, av.FFmpegError) else repr(error)
+            yield f"member {part.member} does not decode: {what}"
+
+
+def open_member(data: memoryview | bytes, name: str) -> InputContainer:
+    """Open the bytes of a member, its demuxer pinned from its first bytes and told to be strict.
+
+    Raises:
+        MediaRefused: it is no container that unreel opens.
+        av.FFmpegError: it does not open.
+    """
+    head = bytes(data[:HEAD_BYTES])
+    demuxer = next((pipe for magic, pipe in _PICTURES.items() if head.startswith(magic)), None)
+    # A playlist inside a member would be followed if FFmpeg could choose; nothing here may open another file.
+    options = {**_STRICT, "protocol_whitelist": ""}
+    return av.open(io.BytesIO(data), "r", format=demuxer or identify(head, name), options=options)
+
+
+def _breaches(part: Video | Audio | Image, data: memoryview) -> Iterator[str]:
+    with open_member(data, part.member) as container:
+        if isinstance(part, Audio):
+            yield from _sound(part, container)
+        elif isinstance(part, Image):
+            yield from _image(part, container)
+        else:
+            yield from _video(part, container)
+
+
+def _video(video: Video, container: InputContainer) -> Iterator[str]:
+    stream = container.streams.video[0]
+    stream.codec_context.options = _STRICT
+    # Members are decoded beside each other; FFmpeg's own threads would only fight.
+    stream.codec_context.thread_count = 1
+    rows: list[tuple[int, int, bool]] = []
+    frames = 0
+    for packet in container.demux(stream):
+        if packet.size:
+            rows.append((packet.pos or 0, packet.size, packet.is_keyframe))
+        for frame in packet.decode():
+            frames += 1
+            if (frame.width, frame.height) != (video.width, video.height) or frame.is_corrupt:
+                yield (
+                    f"expected frames of {video.width}x{video.height}, "
+                    f"found frame {frames - 1} of {frame.width}x{frame.height}"
+                    + (", damaged" if frame.is_corrupt else "")
+                )
+                return
+    if frames != video.frames:
+        yield f"expected {video.frames} frames, decoded {frames}"
+    yield from _table(video, rows)
+
+
+def _table(video: Video, rows: list[tuple[int, int, bool]]) -> Iterator[str]:
+    stated = [video.packets.offsets, video.packets.sizes, np.frombuffer(video.packets.key, "u1")]
+    found = np.array(rows, np.int64).reshape(-1, 3)
+    if len(found) != len(stated[0]):
+        yield f"expected {len(stated[0])} packets, the container has {len(found)}"
+        return
+    wrong = np.flatnonzero((found != np.stack(stated, 1)).any(1))
+    if len(wrong):
+        row = wrong[0]
+        expected = tuple(int(column[row]) for column in stated)
+        yield f"packet {row}: expected (offset, size, key) {expected}, found {tuple(found[row].tolist())}"
+
+
+def _sound(audio: Audio, container: InputContainer) -> Iterator[str]:
+    stream = container.streams.audio[0]
+    stream.codec_context.options = _STRICT
+    samples = sum(frame.samples for packet in container.demux(stream) for frame in packet.decode())
+    found = (samples, stream.rate, stream.channels)
+    expected = (audio.samples, audio.rate, audio.channels)
+    if found != expected:
+        yield f"expected (samples, rate, channels) {expected} of sound, decoded {found}"
+
+
+def _image(image: Image, container: InputContainer) -> Iterator[str]:
+    frames = [(frame.width, frame.height) for frame in container.decode(video=0)]
+    if frames != [(image.width, image.height)]:
+        yield f"expected one picture of {image.width}x{image.height}, decoded {frames}"
