@@ -4,6 +4,7 @@ from unreel.pipelines.draws import Draws
 from unreel.pipelines.failures import FailurePolicy
 from unreel.pipelines.loader import Loader, Step
 from unreel.pipelines.media import MediaBatch, SampleFailure
+from unreel.pipelines.mixture import Mixture
 from unreel.pipelines.order import Order
 from unreel.pipelines.plan import Plan, Span, Window
 from unreel.pipelines.pretext.task import Needs, PretextBatch, PretextTask
@@ -14,6 +15,7 @@ __all__ = [
     "FailurePolicy",
     "Loader",
     "MediaBatch",
+    "Mixture",
     "Needs",
     "Order",
     "Plan",

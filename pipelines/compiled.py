@@ -86,15 +86,15 @@ class Compiled:
         self._starts = _starts(samples, packed=not summary.classes)
         self._unpacked = lru_cache(OPEN_CODES)(self._unpack)
 
-    def accepted(self, shard: int, number: int = 0) -> NDArray[np.int64]:
-        """Ascending ordinals of the accepted samples of class `number` in a shard, i64.
+    def accepted(self, shard: int, number: int | None = None) -> NDArray[np.int64]:
+        """Ascending ordinals of the accepted samples of a shard, i64; of class `number` only, or of all.
 
         Raises:
             CatalogueError: the stored codes are damaged.
         """
         return self._unpacked(shard, number)
 
-    def _unpack(self, shard: int, number: int) -> NDArray[np.int64]:
+    def _unpack(self, shard: int, number: int | None) -> NDArray[np.int64]:
         data = self._codes[self._starts[shard] : self._starts[shard + 1]]
         if zlib.crc32(data.data) != self._sums[shard]:
             raise CatalogueError(
@@ -102,7 +102,8 @@ class Compiled:
                 "'selections' beside the catalogue, and it is compiled again"
             )
         if self.classes:
-            return np.flatnonzero(data.view("<u2") == number + 1)
+            codes = data.view("<u2")
+            return np.flatnonzero(codes > 0 if number is None else codes == number + 1)
         return np.flatnonzero(np.unpackbits(data, count=int(self._samples[shard])))
 
 

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unreel.pipelines.ahead import Ahead
+from unreel.pipelines.arranged import Sources, arranged
+from unreel.pipelines.criteria import Filters
 from unreel.pipelines.decode import choose_backend, make_backend
 from unreel.pipelines.decode.backend import DecodeBackend
 from unreel.pipelines.decode.isolated import Isolated
@@ -25,9 +27,11 @@ from unreel.pipelines.draws import Draws
 from unreel.pipelines.encoded import EncodedBatch
 from unreel.pipelines.failures import FailureLog, FailurePolicy
 from unreel.pipelines.media import MediaBatch, SampleFailure
-from unreel.pipelines.order import Order, select
+from unreel.pipelines.mixture import Mixture, order_of
+from unreel.pipelines.order import Positions
 from unreel.pipelines.planner import Planner
 from unreel.pipelines.pretext.task import PretextBatch, PretextTask
+from unreel.pipelines.selection import Progress, select
 from unreel.pipelines.state import STATE_VERSION, check_state, settings_of
 from unreel.pipelines.stats import LoaderStats, Stopwatch
 from unreel.shards.catalogue import Catalogue
@@ -62,7 +66,7 @@ class Step:
 
 
 class Loader:
-    """Endless steps of one task over one data set; iterate, or take any step with `batch` and `media`.
+    """Endless steps of one task over a data set or a mixture; iterate, or take any step with `batch` and `media`.
 
     Example:
         with Loader(Catalogue.open("shards"), ShuffleAndLearn(), batch_size=64, seed=1) as loader:
@@ -73,18 +77,20 @@ class Loader:
         step: number of the next step.
         stats: where the time went.
         failures: which samples failed.
-        selection: the samples that are used.
+        selections: the samples that are used of each data set.
     """
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        data: Catalogue | Mixture,
         task: PretextTask,
         *,
         batch_size: int,
         seed: int,
         split: str | None = "train",
         holdout: float = 0.2,
+        filters: Filters | None = None,
+        balance: str | None = None,
         backend: str | DecodeBackend = "auto",
         threads: int = 2,
         workers: int = 0,
@@ -93,12 +99,14 @@ class Loader:
         world_size: int = 1,
         prefetch: int = 2,
         failures: FailurePolicy | None = None,
+        progress: Progress | None = None,
     ) -> None:
         """Prepare a loader; nothing is decoded yet.
 
         Args:
             batch_size: rows of a step over all ranks; rank r has the r-th of `world_size` equal parts.
-            split, holdout: see `select`.
+            split, holdout, filters, progress: see `select`.
+            balance: name of a label whose values come equally often; see `mixture.balanced`.
             backend: a name in `decode.BACKENDS`; `auto`, which measures once and keeps to its choice; or a backend
                 of your own, which you close.
             threads: CPU threads that decode.
@@ -114,11 +122,18 @@ class Loader:
         local = _local_batch(batch_size, world_size, task)
         _check_choices(rank, world_size, prefetch, backend)
         self.task, self.seed, self.batch_size = task, seed, batch_size
-        self.selection = select(catalogue, task.needs, split=split, holdout=holdout)
+        mixture = data if isinstance(data, Mixture) else Mixture([(data, 1)])
+        chosen: dict[str, Any] = {
+            "split": split,
+            "holdout": holdout,
+            "filters": dict(filters or {}),
+            "balance": balance,
+        }
+        self.selections = [select(c, task.needs, progress=progress, **chosen) for c in mixture.catalogues]
         self.step, self.stats = 0, LoaderStats()
         self.failures = FailureLog(failures or FailurePolicy())
-        order = Order(self.selection, seed)
-        self._planner = Planner(Reader(catalogue), order, task, avoid=self.failures.quarantine)
+        readers = [Reader(c) for c in mixture.catalogues]
+        self._planner = Planner(readers, self._order(mixture), task, avoid=self.failures.quarantine)
         self._mine = np.arange(rank * local, (rank + 1) * local)
         self._wanted, self._threads, self._workers = backend, threads, workers
         self._device = torch.device(device)
@@ -127,12 +142,11 @@ class Loader:
         # Only what decides the content of a step: world size, threads and prefetch do not.
         self._stream = {
             "version": STATE_VERSION,
-            "catalogue": catalogue.digest,
+            "catalogue": mixture.identity,
             "task": {"name": task.name, **settings_of(task)},
             "seed": seed,
             "batch_size": batch_size,
-            "split": split,
-            "holdout": holdout,
+            **settings_of(chosen),
         }
 
     def __enter__(self) -> Self:
@@ -178,6 +192,11 @@ class Loader:
         """What iterating gives at any step on this rank; moves nothing, counts no failure."""
         return self._build(self.media(step))
 
+    @property
+    def samples(self) -> int:
+        """Samples that are used, of all data sets."""
+        return sum(map(len, self.selections))
+
     @cached_property
     def backend(self) -> DecodeBackend:
         """The decode backend; resolves `auto` at first use."""
@@ -219,6 +238,14 @@ class Loader:
         if isinstance(self._wanted, str) and "backend" in self.__dict__:
             self.backend.close()
 
+    def _order(self, mixture: Mixture) -> Positions:
+        needs = self.task.needs
+        # Positions below are pairs where the task asks for pairs.
+        unit = needs.aligned // (2 if needs.source_pairs else 1)
+        order = order_of(self.selections, self.seed, weights=mixture.weights, unit=unit)
+        sources = Sources(mixture.catalogues, self.selections)
+        return arranged(order, needs, sources, batch_size=self.batch_size)
+
     def _identity(self) -> dict[str, Any]:
         return {**self._stream, "backend": self.backend.name, "backend_version": self.backend.version}
 
@@ -245,7 +272,7 @@ def _local_batch(batch_size: int, world_size: int, task: PretextTask) -> int:
     """Rows of one rank. A task pairs rows inside groups, so a group must never be cut by a border of a rank."""
     if batch_size < 1 or world_size < 1 or batch_size % world_size:
         raise ValueError(f"batch size {batch_size}: must be a positive multiple of the {world_size} ranks")
-    local, group = batch_size // world_size, task.needs.group
+    local, group = batch_size // world_size, task.needs.aligned
     if local % group:
         raise ValueError(
             f"batch size {batch_size} is {local} a rank: task {task.name} pairs rows in groups of {group}, "

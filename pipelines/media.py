@@ -22,7 +22,7 @@ class SampleFailure:
         row: row in the batch.
         position: position in the order of the run.
         shard, key: which sample.
-        stage: `read`, `plan`, `decode` or `quarantine`.
+        stage: `order`, `read`, `plan`, `decode` or `quarantine`.
         reason: the error's message.
     """
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isqrt
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.selection import Selection, select
 
-__all__ = ["WINDOW", "Order", "Place", "Selection", "permuted", "select"]
+__all__ = ["ROUNDS", "WINDOW", "Order", "Place", "Positions", "Selection", "grouped", "permuted", "select"]
 
 WINDOW: Final = 64
 """Shards whose samples are mixed with each other: the reader keeps twice as many open."""
@@ -30,8 +30,28 @@ class Place(NamedTuple):
     """Where the sample of a position lies."""
 
     epoch: int
+    """Of the catalogue, or of the class, that the sample was drawn from."""
     shard: int
     ordinal: int
+    part: int = 0
+    """Number of the catalogue in a mixture."""
+    conflict: str = ""
+    """Why this sample cannot be used here; its row fails."""
+
+
+class Positions(Protocol):
+    """What has a sample at every position from 0 on."""
+
+    seed: int
+
+    def __len__(self) -> int:
+        """Samples that are drawn from."""
+
+    def locate(self, positions: Sequence[int] | NDArray[np.int64] | range) -> list[Place]:
+        """The samples at `positions`, any non-negative integers in any order."""
+
+    def alternates(self, position: int, count: int) -> list[Place]:
+        """`count` samples, drawn with repeats, that could stand at `position` without another shard being opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +68,20 @@ class _Epoch:
 
 
 class Order:
-    """The order of a run. Threads may share it."""
+    """The order of one selection. Threads may share it.
 
-    def __init__(self, selection: Selection, seed: int) -> None:
+    Args:
+        part: number of the catalogue in a mixture, for `Place.part`.
+        stream: name of its random numbers; orders that are drawn from side by side have different ones.
+        window: shards whose samples are mixed with each other.
+    """
+
+    def __init__(
+        self, selection: Selection, seed: int, *, part: int = 0, stream: str = "order", window: int = WINDOW
+    ) -> None:
         self.selection = selection
         self.seed = seed
+        self._part, self._stream, self._window = part, stream, window
         self._shards = np.flatnonzero(selection.counts)
         self._epoch = lru_cache(2)(self._build_epoch)
 
@@ -64,14 +93,23 @@ class Order:
         """The samples at `positions`, any non-negative integers in any order."""
         wanted = np.asarray(positions, np.int64)
         places: list[Place | None] = [None] * len(wanted)
-        for rows, epoch in _groups(wanted // len(self)):
+        for rows, epoch in grouped(wanted // len(self)):
             ranks = self._shuffled(epoch, wanted[rows] % len(self))
             for row, place in zip(rows.tolist(), self._places(epoch, ranks), strict=True):
                 places[row] = place
         return [place for place in places if place is not None]
 
+    def alternates(self, position: int, count: int) -> list[Place]:
+        """`count` samples, drawn with repeats, of the window of shards in which the sample at `position` lies."""
+        epoch, rank = divmod(position, len(self))
+        starts = self._epoch(epoch).starts
+        shard = int(np.searchsorted(starts, rank, side="right")) - 1
+        first, last = self._borders(starts, shard // self._window)
+        draws = Draws.of(self.seed, f"{self._stream}/alternates", position)
+        return list(self._places(epoch, draws.integers("rank", first, last, count)[0]))
+
     def _build_epoch(self, epoch: int) -> _Epoch:
-        permutation = Draws.of(self.seed, "order", epoch).permutations("shards", len(self._shards))[0]
+        permutation = Draws.of(self.seed, self._stream, epoch).permutations("shards", len(self._shards))[0]
         shards = self._shards[permutation]
         return _Epoch(shards, np.concatenate([[0], np.cumsum(self.selection.counts[shards])]))
 
@@ -79,20 +117,24 @@ class Order:
         """Ranks in the epoch after the permutation inside their windows."""
         starts = self._epoch(epoch).starts
         shuffled = np.empty_like(ranks)
-        window_of = (np.searchsorted(starts, ranks, side="right") - 1) // WINDOW
-        for rows, window in _groups(window_of):
-            first = starts[window * WINDOW]
-            last = starts[min((window + 1) * WINDOW, len(starts) - 1)]
-            keys = Draws.of(self.seed, f"order/{epoch}", window).words("window", 2 * ROUNDS)[0]
-            shuffled[rows] = first + permuted(ranks[rows] - first, int(last - first), keys.view(np.uint64))
+        window_of = (np.searchsorted(starts, ranks, side="right") - 1) // self._window
+        for rows, window in grouped(window_of):
+            first, last = self._borders(starts, window)
+            keys = Draws.of(self.seed, f"{self._stream}/{epoch}", window).words("window", 2 * ROUNDS)[0]
+            shuffled[rows] = first + permuted(ranks[rows] - first, last - first, keys.view(np.uint64))
         return shuffled
+
+    def _borders(self, starts: NDArray[np.int64], window: int) -> tuple[int, int]:
+        """Ranks of a window's first sample and of the next window's."""
+        last = min((window + 1) * self._window, len(starts) - 1)
+        return int(starts[window * self._window]), int(starts[last])
 
     def _places(self, epoch: int, ranks: NDArray[np.int64]) -> Iterator[Place]:
         order = self._epoch(epoch)
         numbers = np.searchsorted(order.starts, ranks, side="right") - 1
         inside = ranks - order.starts[numbers]
         for shard, rank in zip(order.shards[numbers].tolist(), inside.tolist(), strict=True):
-            yield Place(epoch, shard, self.selection.ordinal(shard, rank))
+            yield Place(epoch, shard, self.selection.ordinal(shard, rank), self._part)
 
 
 def permuted(values: ArrayLike, size: int, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -103,13 +145,15 @@ def permuted(values: ArrayLike, size: int, keys: NDArray[np.uint64]) -> NDArray[
 
     Args:
         values: integers in [0, size), `[N]`.
-        keys: u64, one a round.
+        keys: u64 `[rounds]`, or `[rounds, N]` for a permutation a value.
     """
     left = isqrt(size - 1) + 1
     right = -(-size // left)
-    result = _feistel(np.asarray(values, np.uint64), left, right, keys)
+    values = np.asarray(values, np.uint64)
+    keys = np.broadcast_to(keys.reshape(len(keys), -1), (len(keys), len(values)))
+    result = _feistel(values, left, right, keys)
     while np.any(outside := result >= size):
-        result[outside] = _feistel(result[outside], left, right, keys)
+        result[outside] = _feistel(result[outside], left, right, keys[:, outside])
     return result.astype(np.int64)
 
 
@@ -131,7 +175,7 @@ def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return (values ^ (values >> np.uint64(31))) >> np.uint64(32)
 
 
-def _groups(values: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.intp], int]]:
+def grouped(values: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.intp], int]]:
     """(rows, value) of each distinct value: almost always one or two in a batch."""
     for value in np.unique(values).tolist():
         yield np.flatnonzero(values == value), value

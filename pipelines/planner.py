@@ -1,6 +1,6 @@
 """The host's half of a step: order → read → plan, from sidecars alone."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.encoded import EncodedBatch, EncodedRow
 from unreel.pipelines.failures import QUARANTINE
-from unreel.pipelines.order import Order, Place
+from unreel.pipelines.order import Place, Positions
 from unreel.pipelines.plan import Plan, check_plan
 from unreel.pipelines.pretext.task import PretextTask
 from unreel.pipelines.stats import Stopwatch
@@ -31,10 +31,20 @@ class Planner:
     """Reads samples and plans them for one task. Threads may share it."""
 
     def __init__(
-        self, reader: Reader, order: Order, task: PretextTask, *, avoid: Collection[str] = frozenset()
+        self,
+        readers: Sequence[Reader],
+        order: Positions,
+        task: PretextTask,
+        *,
+        avoid: Collection[str] = frozenset(),
     ) -> None:
-        """`avoid`: `shard/key` of samples that are not read; it may grow while the planner works."""
-        self._reader, self._order, self._task, self._avoid = reader, order, task, avoid
+        """Prepare a planner.
+
+        Args:
+            readers: those of the data sets by `Place.part`.
+            avoid: `shard/key` of samples that are not read; it may grow while the planner works.
+        """
+        self._readers, self._order, self._task, self._avoid = readers, order, task, avoid
         needs = task.needs
         self._members = [name for need, names in _MEMBERS.items() if getattr(needs, need) for name in names]
 
@@ -88,16 +98,19 @@ class Planner:
         return Draws.of(self._order.seed, self._task.name, positions)
 
     def _read(self, place: Place) -> EncodedRow:
-        catalogue = self._reader.catalogue
+        reader = self._readers[place.part]
+        catalogue = reader.catalogue
         row = EncodedRow(shard=catalogue.path(place.shard).stem)
         try:
             known = catalogue.index(place.shard).samples[place.ordinal]
             # From the index, so that a damaged sample keeps its source: partners are chosen by it.
             row.key, row.source = known.key, known.source
-            if row.name in self._avoid:
+            if place.conflict:
+                row.failure = ("order", f"sample {row.key}: {place.conflict}")
+            elif row.name in self._avoid:
                 row.failure = (QUARANTINE, "has killed decoder processes and is not tried again")
-                return row
-            row.sample = self._reader.read(place.shard, place.ordinal, members=self._members)
+            else:
+                row.sample = reader.read(place.shard, place.ordinal, members=self._members)
         except ShardError as error:
             row.failure = ("read", str(error))
         return row

@@ -116,7 +116,7 @@ def _selection(compiled: Compiled) -> Selection:
     classes: dict[Label, Selection] = {}
     for number, (label, counts) in enumerate(zip(compiled.classes, compiled.counts, strict=True)):
         classes[label] = Selection(counts, partial(compiled.accepted, number=number))
-    return Selection(compiled.counts.sum(0), None, compiled.rejected, classes)
+    return Selection(compiled.counts.sum(0), compiled.accepted, compiled.rejected, classes)
 
 
 def _compiled(catalogue: Catalogue, criteria: Criteria, progress: Progress | None) -> Compiled:

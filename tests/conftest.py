@@ -17,6 +17,7 @@ import av
 import numpy as np
 import pytest
 from av.video.reformatter import Colorspace
+from hypothesis import settings
 from numpy.typing import NDArray
 
 from unreel.shards.catalogue import Catalogue, compile_catalogue, identity_text
@@ -39,6 +40,10 @@ SEED = 20160616
 AUDIO_RATE = 48_000
 GOP = 16
 IDENTITY = {"builder": "tests/conftest.py"}
+
+# A deadline is a timed assertion: it fails on a busy machine.
+settings.register_profile("unreel", deadline=None)
+settings.load_profile("unreel")
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ PUBLIC = {
         compile_catalogue identity_text"""
     ),
     "unreel.pipelines": (
-        """Draws FailurePolicy Loader MediaBatch Needs Order Plan PretextBatch PretextTask
+        """Draws FailurePolicy Loader MediaBatch Mixture Needs Order Plan PretextBatch PretextTask
         SampleFailure Selection Span Step Window select"""
     ),
     "unreel.pipelines.decode": (

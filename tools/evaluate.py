@@ -59,7 +59,7 @@ class _Batches:
     passes: int
 
     def __iter__(self) -> Iterator[PretextBatch]:
-        steps = math.ceil(self.passes * len(self.loader.selection) / self.loader.batch_size)
+        steps = math.ceil(self.passes * self.loader.samples / self.loader.batch_size)
         return map(self.loader.batch, range(steps))
 
 
@@ -184,13 +184,13 @@ def _encoders(loaded: LoadedRun, kind: str, loader: Loader) -> dict[str, Encoder
 
 def _tower_inputs(loader: Loader, kind: str) -> Iterator[Tensor]:
     """What a tower of `kind` takes, from the first clips of `loader`."""
-    for media, batch in still_batches(loader, min(_CALIBRATION, len(loader.selection))):
+    for media, batch in still_batches(loader, min(_CALIBRATION, loader.samples)):
         x = batch.inputs[kind][media.valid]
         yield x.flatten(0, 1) if kind == "frame" else x
 
 
 def _features(loader: Loader, encoders: dict[str, Encoder], kind: str) -> Features:
-    return encode(loader, encoders, clips=len(loader.selection), modality=kind)
+    return encode(loader, encoders, clips=loader.samples, modality=kind)
 
 
 def _open(loaded: LoadedRun, catalogue: Catalogue, task: PretextTask, *, split: str) -> Loader:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import lcm
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -31,6 +32,10 @@ class Needs:
         min_motion: smallest motion peak (see `SampleRow.motion`) that is worth a plan.
         min_sound: smallest share of a sample, in [0, 1], that must not be silent.
         group: rows are paired only inside consecutive aligned groups of this many positions; 1 pairs none.
+        distinct_sources: no two rows of a batch over all ranks show one source, or, with `source_pairs`, no two pairs.
+            It goes before once an epoch: a clip whose source the batch has already gives way to another one.
+        source_pairs: rows 2 i and 2 i + 1 show one source: two of its clips, or one twice where its shard has no other.
+            The first of each pair come once an epoch.
     """
 
     video: bool = False
@@ -42,6 +47,13 @@ class Needs:
     min_motion: float = 0.0
     min_sound: float = 0.0
     group: int = 1
+    distinct_sources: bool = False
+    source_pairs: bool = False
+
+    @property
+    def aligned(self) -> int:
+        """Rows that belong together: a rank has a multiple of them."""
+        return lcm(self.group, 2 if self.source_pairs else 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,10 @@ import json
 import shutil
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -16,8 +16,9 @@ import torch
 
 from unreel.pipelines.loader import FailurePolicy, Loader, Step
 from unreel.pipelines.media import MediaBatch
-from unreel.pipelines.pretext.task import PretextBatch
-from unreel.shards.catalogue import Catalogue
+from unreel.pipelines.mixture import Mixture
+from unreel.pipelines.pretext.task import Needs, PretextBatch
+from unreel.shards.catalogue import Catalogue, compile_catalogue
 from unreel.shards.errors import StateMismatch, TooManyFailures
 
 Toy = Any
@@ -429,3 +430,103 @@ def test_damage_costs_one_row_of_the_real_way(
 def test_replacing_the_task_settings_changes_the_stream_identity(make: Any, toy_task: Toy) -> None:
     task = toy_task()
     assert make(task).state_dict()["task"] != make(replace(task, group=2)).state_dict()["task"]
+
+
+@pytest.fixture
+def mixture(tiny_catalogue: Catalogue, tmp_path: Path) -> Mixture:
+    """Two parts of the tiny data set, 12 clips and 24, which are drawn from alike often."""
+    parts = []
+    for name, shards in (("one", "0"), ("two", "12")):
+        (tmp_path / name).mkdir()
+        for path in (path for number in shards for path in tiny_catalogue.folder.glob(f"tiny-{number}*")):
+            shutil.copy(path, tmp_path / name)
+        parts.append(compile_catalogue(tmp_path / name, identity=tiny_catalogue.identity, profile={}))
+    return Mixture([(parts[0], 0.5), (parts[1], 0.5)])
+
+
+def test_a_mixture_is_read_from_all_its_data_sets_in_whole_groups(
+    make: Any, toy_task: Toy, mixture: Mixture
+) -> None:
+    loader = make(toy_task(group=4), catalogue=mixture, batch_size=8)
+    steps = take(loader, 12)
+    assert loader.samples == 36 and all(step.batch.valid.all() for step in steps)
+    small = np.array([[int(key[-3:]) < 12 for key in step.batch.keys] for step in steps]).reshape(-1, 2, 4)
+    assert (small.all(2) != (~small).all(2)).all() and (small[:, :, 0].sum(1) == 1).all()
+    keys = [key for step in steps for key in step.batch.keys if int(key[-3:]) < 12]
+    assert all(len(set(keys[start : start + 12])) == 12 for start in range(0, 48, 12))
+
+
+def test_a_state_holds_all_data_sets_and_their_weights(make: Any, mixture: Mixture) -> None:
+    unbroken, loader = take(make(catalogue=mixture), 9), make(catalogue=mixture)
+    take(loader, 4)
+    state = json.loads(json.dumps(loader.state_dict()))
+    resumed = make(catalogue=mixture)
+    resumed.load_state_dict(state)
+    assert ids(take(resumed, 5)) == ids(unbroken[4:])
+    others = Mixture([(mixture.catalogues[0], 0.5), (mixture.catalogues[1], 0.6)])
+    for other in (others, mixture.catalogues[0]):
+        with pytest.raises(StateMismatch, match="catalogue: the state has"):
+            make(catalogue=other).load_state_dict(state)
+
+
+def test_filters_and_balance_belong_to_the_stream(make: Any) -> None:
+    state = make().state_dict()
+    for settings in ({"filters": {"seconds": (2.0, 2.5)}}, {"balance": "size"}):
+        loader = make(**settings)
+        assert loader.samples < 36 or loader.selections[0].classes
+        with pytest.raises(StateMismatch, match=f"{next(iter(settings))}: the state has"):
+            loader.load_state_dict(state)
+        again = make(**settings)
+        again.load_state_dict(json.loads(json.dumps(loader.state_dict())))
+
+
+def test_classes_are_balanced_in_every_batch(make: Any) -> None:
+    steps = take(make(balance="size", holdout=0.5, split="train"), 6)
+    sizes = [[int(key[-3:]) // 2 % 2 for key in step.batch.keys] for step in steps]
+    assert all(sum(step) == 4 for step in sizes)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """The toy with another task's wishes about rows beside each other."""
+
+    toy: Any
+    wishes: dict[str, Any]
+    name: ClassVar[str] = "toy"
+
+    @property
+    def needs(self) -> Needs:
+        return replace(self.toy.needs, **self.wishes)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.toy, name)
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_what_a_task_asks_of_rows_beside_each_other_holds_over_all_ranks(
+    make: Any, toy_task: Toy, world: int
+) -> None:
+    task = Asking(toy_task(), {"distinct_sources": True, "source_pairs": True})
+    ranks = [take(make(task, batch_size=16, rank=rank, world_size=world), 5) for rank in range(world)]
+    for parts in zip(*ranks, strict=True):
+        sources = [source for part in parts for source in part.batch.sources]
+        assert sources[::2] == sources[1::2] and len(set(sources)) == 8
+    # Every source of the tiny data set has two clips.
+    keys = [key for part in ranks[0] for key in part.batch.keys]
+    assert all(a != b for a, b in zip(keys[::2], keys[1::2], strict=True))
+    expected = take(make(task, batch_size=16), 5)
+    joined = [tuple(key for part in parts for key in part.batch.keys) for parts in zip(*ranks, strict=True)]
+    assert joined == [step.batch.keys for step in expected]
+
+
+def test_a_batch_with_more_rows_than_sources_fails_only_the_rest(make: Any, toy_task: Toy) -> None:
+    task = Asking(toy_task(), {"distinct_sources": True})
+    [step] = take(make(task, batch_size=20, failures=FailurePolicy(share=1.0)), 1)
+    assert int(step.batch.valid.sum()) == 18 and len(step.failures) == 2
+    assert all(f.stage == "order" and "64 draws found no other" in f.reason for f in step.failures)
+
+
+def test_pairs_are_not_cut_by_ranks(make: Any, toy_task: Toy) -> None:
+    task = Asking(toy_task(), {"source_pairs": True})
+    with pytest.raises(ValueError, match=r"batch size 6 is 3 a rank: .* multiple of 2; take 8"):
+        make(task, batch_size=6, rank=0, world_size=2)

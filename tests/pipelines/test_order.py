@@ -103,4 +103,4 @@ def test_the_order_is_the_same_in_every_release() -> None:
     places = order([3, 0, 5, 1, 4], 2016).locate([*range(8), 12, 13, 14, 10**9])
     first = [(0, 2, 1), (0, 0, 2), (0, 0, 0), (0, 4, 0), (0, 2, 2), (0, 2, 4), (0, 3, 0), (0, 4, 1)]
     later = [(0, 2, 0), (1, 4, 2), (1, 4, 1), (76_923_076, 2, 1)]
-    assert [tuple(place) for place in places] == first + later
+    assert [place[:3] for place in places] == first + later

@@ -115,7 +115,7 @@ def _ready_batches(setting: Setting) -> list[Batch]:
     batches = []
     for step in range(setting.steps):
         positions = range(step * setting.batch, (step + 1) * setting.batch)
-        samples = [reader.read(shard, ordinal) for _, shard, ordinal in order.locate(positions)]
+        samples = [reader.read(place.shard, place.ordinal) for place in order.locate(positions)]
         draws = Draws.of(SEED, task.name, positions)
         batches.append(
             (samples, [task.plan(sample.sidecar, draws.row(i)) for i, sample in enumerate(samples)])
