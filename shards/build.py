@@ -54,6 +54,8 @@ class BuildSummary(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
     samples: int
     reports: tuple[SourceReport, ...]
+    repeated: tuple[str, ...] = ()
+    """Rows of manifests that say what another row has said, in a sentence each; they are no sources."""
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -99,7 +101,7 @@ def build(
     build was killed and started again.
 
     Args:
-        sources: folders, files, glob patterns and CSV manifests; see `list_sources`.
+        sources: folders, files, URLs, glob patterns and manifests; see `list_sources`.
         profile: name of a profile, or a profile.
         workers: processes; each uses one core.
         clip_seconds: longest clip, instead of the profile's.
@@ -112,7 +114,9 @@ def build(
         CatalogueError: the folder was begun with other sources, or another build is writing there.
     """
     out, profile = Path(out), find_profile(profile, clip_seconds=clip_seconds)
-    files = [file for file in list_sources(sources) if not Path(file.path).is_relative_to(out.absolute())]
+    repeated: list[str] = []
+    named = list_sources(sources, repeated.append)
+    files = [file for file in named if not Path(file.path).is_relative_to(out.absolute())]
     with locked(out), LocalEngine(workers) as engine:
         entries, reports = _probe_all(files, profile, limits, engine, progress)
         groups = group_entries(entries, profile, shard_bytes=shard_bytes)
@@ -129,7 +133,7 @@ def build(
             for number, group in enumerate(groups)
         ]
         built = _build_all(jobs, engine, progress)
-        summary = _summarise(files, {report.source: report for report in (*reports, *built)})
+        summary = _summarise(files, {report.source: report for report in (*reports, *built)}, repeated)
         if summary.samples:
             compile_catalogue(out, identity=identity, profile=msgspec.to_builtins(profile))
         write_atomic(out / "build.json", msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
@@ -226,7 +230,9 @@ def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.stem + suffix)
 
 
-def _summarise(files: Sequence[SourceFile], reports: Mapping[str, SourceReport]) -> BuildSummary:
+def _summarise(
+    files: Sequence[SourceFile], reports: Mapping[str, SourceReport], repeated: Sequence[str]
+) -> BuildSummary:
     ordered = tuple(reports[file.path] for file in files)
     counts = Counter(report.status for report in ordered)
     return BuildSummary(
@@ -236,4 +242,5 @@ def _summarise(files: Sequence[SourceFile], reports: Mapping[str, SourceReport])
         refused=counts["refused"],
         samples=sum(report.samples for report in ordered),
         reports=ordered,
+        repeated=tuple(repeated),
     )

@@ -27,7 +27,17 @@ from unreel.shards.timing import find_grid, storage_rate
 __all__ = ["SKIPPED", "Probe", "probe"]
 
 SKIPPED: Final = frozenset(
-    {"duplicate", "other", "picture", "sound-only", "too-short", "too-small", "too-wide"}
+    {
+        "duplicate",
+        "manifest",
+        "other",
+        "picture",
+        "sound-only",
+        "too-short",
+        "too-small",
+        "too-wide",
+        "transcript",
+    }
 )
 """Reasons for which a source is sound and still not for this profile; any other reason is a refusal."""
 

@@ -42,6 +42,14 @@ _PICTURES: Final = (
     (8, b"WEBP"),
 )
 _PLAYLISTS: Final = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD", b"v=0", b"[playlist]", b"file ")
+_NAMES: Final = (
+    ((".csv", ".jsonl", ".parquet"), "manifest", "a manifest is read where it is named itself as a source"),
+    (
+        (".srt", ".vtt"),
+        "transcript",
+        "a transcript is read with a file of the same name, or where a manifest names it",
+    ),
+)
 _MEDIA_NAME: Final = re.compile(
     r"\.(3gp|asf|avi|flac|flv|gif|jpe?g|m2ts|m4[av]|mkv|mov|mp[34g]|mpeg|mts|og[agv]|opus|png|ps|qt|ts|vob|wav|webm|webp|wmv)$",
     re.IGNORECASE,
@@ -102,4 +110,7 @@ def _refusal(head: bytes, name: str) -> MediaRefused:
         return MediaRefused(
             "not-media", f"starts with {head[:12]!r}, which is no container that unreel opens"
         )
+    for suffixes, reason, detail in _NAMES:
+        if name.lower().endswith(suffixes):
+            return MediaRefused(reason, detail)
     return MediaRefused("other", "neither its content nor its name is media")

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from unreel.shards.sources import TO_THE_END, list_sources
+from unreel.shards.errors import MediaRefused
+from unreel.shards.signatures import identify
+from unreel.shards.sources import list_sources
 
 
 def touch(*paths: Path) -> None:
@@ -36,44 +38,55 @@ def test_argument_that_names_nothing_is_an_error(tmp_path: Path, argument: str) 
         list_sources([tmp_path / argument])
 
 
-def test_manifest_gives_labels_of_one_type_a_column(tmp_path: Path) -> None:
-    manifest = write_manifest(
-        tmp_path,
-        "path,split,digit,height,word,code,x[]",
-        "a.mp4,val,1,2,no,007,0 0.5 1",
-        "b.mp4,,2,2.5,,010,",
-    )
-    first, second = list_sources([manifest])
-    assert (first.path, first.split) == (str(tmp_path / "a.mp4"), "val")
-    assert first.labels == {"digit": 1, "height": 2.0, "word": "no", "code": "007"}
-    assert isinstance(first.labels["height"], float)
-    assert first.tracks == {"x": (0.0, 0.5, 1.0)}
-    assert second.split is None
-    assert second.labels == {"digit": 2, "height": 2.5, "code": "010"}
-    assert second.tracks == {}
+def test_manifest_in_a_folder_or_a_pattern_is_a_file_among_others(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4")
+    manifest = write_manifest(tmp_path, "path,x", "a.mp4,1")
+    for argument in (tmp_path, tmp_path / "*"):
+        sources = list_sources([argument])
+        assert [source.name for source in sources] == ["a.mp4", "labels.csv"]
+        assert sources[0].labels == {}
+    with pytest.raises(MediaRefused, match="manifest: "):
+        identify(manifest.read_bytes(), "labels.csv")
+
+
+def test_manifest_speaks_of_what_a_folder_names(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4", tmp_path / "b.mp4")
+    manifest = write_manifest(tmp_path, "path,x", "b.mp4,1")
+    for arguments in ([tmp_path, manifest], [manifest, tmp_path]):
+        assert {source.name: source.labels for source in list_sources(arguments)} == {
+            "a.mp4": {},
+            "b.mp4": {"x": 1},
+            "labels.csv": {},
+        }
 
 
 @pytest.mark.parametrize(
-    ("lines", "message"),
+    "argument",
     [
-        (["file,label", "a.mp4,1"], "'path'"),
-        (["path", "https://example.org/a.mp4"], "line 2.*https"),
-        (["path,x[]", "a.mp4,1 two"], r"column x\[\]"),
-        (["path,start,end", "a.mp4,2,1"], "line 2: start 2 and end 1"),
-        (["path,start,end", "a.mp4,nan,"], "line 2: start nan"),
-        (["path,end", "a.mp4,1m"], "line 2.*seconds"),
+        "pipe:cat /etc/passwd",
+        "concat:a.mp4|b.mp4",
+        "data:video/mp4;base64,AAAA",
+        "file:a.mp4",
+        "file://host/a.mp4",
     ],
 )
-def test_bad_manifest_is_an_error_that_says_where(tmp_path: Path, lines: list[str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        list_sources([write_manifest(tmp_path, *lines)])
+def test_other_schemes_are_refused_by_name(argument: str) -> None:
+    with pytest.raises(ValueError, match=r"scheme '(pipe|concat|data|file)'.*allowed are .*https"):
+        list_sources([argument])
 
 
-def test_manifest_names_a_span_of_the_source(tmp_path: Path) -> None:
-    manifest = write_manifest(tmp_path, "path,start,end", "a.mp4,1.5,4", "b.mp4,2,", "c.mp4,,3", "d.mp4,,")
-    assert [source.spans for source in list_sources([manifest])] == [
-        ((1.5, 4.0),),
-        ((2.0, TO_THE_END),),
-        ((0.0, 3.0),),
-        (),
-    ]
+def test_url_is_a_source_and_its_signature_stays_out(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("# two\nhttps://example.org/a.mp4?sig=secret\n\nb.mp4\n")
+    first, second = list_sources([tmp_path / "list.txt"])
+    assert (first.path, first.remote) == ("https://example.org/a.mp4?sig=secret", True)
+    assert (first.name, first.url) == ("https://example.org/a.mp4",) * 2
+    assert (second.path, second.remote) == (str(tmp_path / "b.mp4"), False)
+    assert list_sources(["s3://bucket/a.mp4"])[0].path == "s3://bucket/a.mp4"
+    with pytest.raises(ValueError, match="name or password"):
+        list_sources(["https://me:secret@example.org/a.mp4"])
+
+
+def test_file_whose_name_looks_like_a_scheme_is_a_file(tmp_path: Path) -> None:
+    touch(tmp_path / "day:one.mp4")
+    (tmp_path / "list.txt").write_text("day:one.mp4\n")
+    assert list_sources([tmp_path / "list.txt"])[0].path == str(tmp_path / "day:one.mp4")
