@@ -57,8 +57,8 @@ def test_refusals_above_the_ceiling_are_exit_code_3(media: Path, tmp_path: Path)
 
 
 def test_nothing_built_is_a_failure_even_without_refusals(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("dear diary")
-    done = CliRunner().invoke(APP, [str(tmp_path / "notes.txt"), str(tmp_path / "shards"), "--workers", "1"])
+    (tmp_path / "notes.md").write_text("dear diary")
+    done = CliRunner().invoke(APP, [str(tmp_path / "notes.md"), str(tmp_path / "shards"), "--workers", "1"])
     assert done.exit_code == 1
 
 
