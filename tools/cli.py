@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "synth": "unreel.tools.synth.command",
     "build": "unreel.tools.build",
     "verify": "unreel.tools.verify",
+    "remove": "unreel.tools.remove",
     "inspect": "unreel.tools.inspect",
     "train": "unreel.tools.train",
     "eval": "unreel.tools.eval",
