@@ -1,19 +1,23 @@
 """Sources → shards. The shard is the unit of work, of commit and of resume."""
 
+import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal, Self
 
 import msgspec
 
 from unreel.shards.catalogue import compile_catalogue
-from unreel.shards.engines import Engine, LocalEngine
-from unreel.shards.errors import MediaRefused
+from unreel.shards.engines import Engine, InlineEngine, LocalEngine, supervise
+from unreel.shards.engines.work import Note
+from unreel.shards.errors import IdentityMismatch, MediaRefused, WorkerLost
+from unreel.shards.faults import fault
 from unreel.shards.files import write_atomic
 from unreel.shards.folder import Plan, begin, locked
 from unreel.shards.grouping import Entry, group_entries, groups_digest
-from unreel.shards.identity import builder_identity
+from unreel.shards.identity import builder_identity, differences
 from unreel.shards.index import INDEX_SUFFIX, identity_text
 from unreel.shards.limits import DEFAULT_LIMITS, Limits
 from unreel.shards.probe import SKIPPED, Probe
@@ -66,18 +70,42 @@ class BuildSummary(msgspec.Struct, frozen=True, kw_only=True):
         return dict(missed.most_common())
 
 
-class _ShardJob(msgspec.Struct, frozen=True, kw_only=True):
-    path: str
-    identity: str
+class _Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What every job has."""
+
+    identity: dict[str, str]
     profile: Profile
     limits: Limits
+    left_out: dict[str, str] = {}
+    """Path of a source that kills workers → what is known of it."""
+
+    def without(self, source: str, why: str) -> Self:
+        """The same job without a source."""
+        return msgspec.structs.replace(self, left_out={**self.left_out, source: why})
+
+    def begin(self, source: SourceFile, note: Note) -> None:
+        """Say that `source` is next. Raises MediaRefused where it is left out."""
+        if source.path in self.left_out:
+            raise MediaRefused("kills-workers", self.left_out[source.path])
+        note(source.path)
+        fault("source", source.path)
+
+
+class _ShardJob(_Job, frozen=True, kw_only=True):
+    path: str
     entries: list[Entry]
 
 
-class _ProbeJob(msgspec.Struct, frozen=True):
+class _ProbeJob(_Job, frozen=True, kw_only=True):
     sources: Sequence[SourceFile]
-    profile: Profile
-    limits: Limits
+
+
+class _Probed(msgspec.Struct, frozen=True):
+    """One of both: what a source is, or why it is not taken."""
+
+    path: str
+    probe: Probe | None
+    report: SourceReport | None
 
 
 Progress = Callable[[str, int, int], None]
@@ -90,6 +118,7 @@ def build(
     *,
     profile: str | Profile = DEFAULT_PROFILE,
     workers: int = 1,
+    engine: Engine | None = None,
     clip_seconds: float | None = None,
     shard_bytes: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
@@ -103,7 +132,8 @@ def build(
     Args:
         sources: folders, files, URLs, glob patterns and manifests; see `list_sources`.
         profile: name of a profile, or a profile.
-        workers: processes; each uses one core.
+        workers: processes; each uses one core. 1 is this process itself, which a source that crashes takes with it.
+        engine: where the work runs, instead of `workers` processes here; it is left running.
         clip_seconds: longest clip, instead of the profile's.
         shard_bytes: expected size of a shard; None chooses it by the size of the whole.
         limits: what a source may cost and claim before it is refused.
@@ -112,27 +142,24 @@ def build(
         ValueError: a source names nothing, or a setting is out of range.
         IdentityMismatch: the folder was begun by another builder.
         CatalogueError: the folder was begun with other sources, or another build is writing there.
+        WriteFailed: the disk is full or may not be written; what is committed stays.
+        WorkerLost: workers die, and no source is to blame.
     """
     out, profile = Path(out), find_profile(profile, clip_seconds=clip_seconds)
     repeated: list[str] = []
     named = list_sources(sources, repeated.append)
     files = [file for file in named if not Path(file.path).is_relative_to(out.absolute())]
-    with locked(out), LocalEngine(workers) as engine:
-        entries, reports = _probe_all(files, profile, limits, engine, progress)
-        groups = group_entries(entries, profile, shard_bytes=shard_bytes)
+    with locked(out), _running(engine, workers) as running:
         identity = builder_identity(profile)
+        blank = _Job(identity=identity, profile=profile, limits=limits)
+        entries, reports = _probe_all(files, blank, running, progress)
+        groups = group_entries(entries, profile, shard_bytes=shard_bytes)
         begin(out, Plan(identity=identity, shards=len(groups), digest=groups_digest(groups)))
         jobs = [
-            _ShardJob(
-                path=str(out / f"shard-{number:06d}.tar"),
-                identity=identity_text(identity),
-                profile=profile,
-                limits=limits,
-                entries=group,
-            )
+            _ShardJob(path=str(out.absolute() / f"shard-{number:06d}.tar"), entries=group, **_fields(blank))
             for number, group in enumerate(groups)
         ]
-        built = _build_all(jobs, engine, progress)
+        built = _build_all(jobs, running, progress)
         summary = _summarise(files, {report.source: report for report in (*reports, *built)}, repeated)
         if summary.samples:
             compile_catalogue(out, identity=identity, profile=msgspec.to_builtins(profile))
@@ -140,38 +167,75 @@ def build(
     return summary
 
 
+def _fields(job: _Job) -> dict[str, Any]:
+    return {name: getattr(job, name) for name in job.__struct_fields__}
+
+
+def _running(engine: Engine | None, workers: int) -> AbstractContextManager[Engine]:
+    if engine is not None:
+        return nullcontext(engine)
+    return InlineEngine() if workers == 1 else LocalEngine(workers)
+
+
 def _probe_all(
-    files: Sequence[SourceFile], profile: Profile, limits: Limits, engine: Engine, progress: Progress
+    files: Sequence[SourceFile],
+    blank: _Job,
+    engine: Engine,
+    progress: Progress,
 ) -> tuple[list[Entry], list[SourceReport]]:
     """Probe all files; what will be built, and reports on the others."""
     batches = [files[start : start + _PROBE_BATCH] for start in range(0, len(files), _PROBE_BATCH)]
-    found: dict[str, Probe | SourceReport] = {}
-    for results in engine.run(_probe_batch, [_ProbeJob(batch, profile, limits) for batch in batches]):
-        found.update(results)
+    jobs = [_ProbeJob(sources=batch, **_fields(blank)) for batch in batches]
+    found: dict[str, _Probed] = {}
+    for results in supervise(engine, _probe_batch, jobs):
+        found.update((result.path, result) for result in results)
         progress("probe", len(found), len(files))
     entries: dict[str, Entry] = {}
     reports: list[SourceReport] = []
     for file in files:
         result = found[file.path]
-        if isinstance(result, SourceReport):
-            reports.append(result)
-        elif result.id in entries:
-            first = entries[result.id].source.name
+        if result.probe is None:
+            assert result.report is not None
+            reports.append(_seen_from_here(result.report))
+        elif result.probe.id in entries:
+            first = entries[result.probe.id].source.name
             reports.append(_missed(file, MediaRefused("duplicate", f"the same bytes as {first}")))
         else:
-            entries[result.id] = Entry(file, result)
+            entries[result.probe.id] = Entry(file, result.probe)
     return list(entries.values()), reports
 
 
-def _probe_batch(job: _ProbeJob) -> dict[str, Probe | SourceReport]:
-    return {source.path: _probe_one(source, job) for source in job.sources}
+def _seen_from_here(report: SourceReport) -> SourceReport:
+    """The report itself. Raises WorkerLost where a worker misses a file that is there: it does not see our disks."""
+    if report.reason == "missing" and Path(report.source).exists():
+        raise WorkerLost(
+            f"{report.source}: is here and not where a worker runs ({report.detail}); sources and the output folder must "
+            "have the same paths on all machines"
+        )
+    return report
 
 
-def _probe_one(source: SourceFile, job: _ProbeJob) -> Probe | SourceReport:
+def _probe_batch(job: _ProbeJob, note: Note) -> list[_Probed]:
+    _check_identity(job.identity, job.profile)
+    return [_probe_one(source, job, note) for source in job.sources]
+
+
+def _probe_one(source: SourceFile, job: _ProbeJob, note: Note) -> _Probed:
     try:
-        return probe_safely(source, job.profile, job.limits)
+        job.begin(source, note)
+        return _Probed(source.path, probe_safely(source, job.profile, job.limits), None)
     except MediaRefused as refusal:
-        return _missed(source, refusal)
+        return _Probed(source.path, None, _missed(source, refusal))
+
+
+def _check_identity(expected: dict[str, str], profile: Profile) -> None:
+    """Raises IdentityMismatch where this process would build other bytes than the one that leads the build."""
+    found = builder_identity(profile)
+    if found != expected:
+        raise IdentityMismatch(
+            f"worker on {platform.node()}: another builder than the one that leads: {differences(found, expected)}; "
+            "install the same versions on all machines"
+        )
 
 
 def _missed(source: SourceFile, refusal: MediaRefused) -> SourceReport:
@@ -185,7 +249,7 @@ def _build_all(jobs: Sequence[_ShardJob], engine: Engine, progress: Progress) ->
     reports = [report for shard in committed.values() for report in shard or ()]
     total = sum(len(job.entries) for job in jobs)
     progress("build", len(reports), total)
-    for shard in engine.run(_build_shard, [job for job in jobs if committed[job.path] is None]):
+    for shard in supervise(engine, _build_shard, [job for job in jobs if committed[job.path] is None]):
         reports += shard
         progress("build", len(reports), total)
     return reports
@@ -204,11 +268,14 @@ def _committed_reports(job: _ShardJob) -> list[SourceReport] | None:
     return [msgspec.structs.replace(report, source=entry.source.path) for report, entry in pairs]
 
 
-def _build_shard(job: _ShardJob) -> list[SourceReport]:
+def _build_shard(job: _ShardJob, note: Note) -> list[SourceReport]:
     """Build one shard; a source that fails is refused and the others are built."""
     path = Path(job.path)
-    with ShardWriter(path, identity=job.identity) as writer:
-        reports = [_build_source(entry, job, writer) for entry in job.entries]
+    _check_identity(job.identity, job.profile)
+    if not path.parent.is_dir():
+        raise WorkerLost(f"{path.parent}: not there on {platform.node()}; all machines must share the folder")
+    with ShardWriter(path, identity=identity_text(job.identity)) as writer:
+        reports = [_build_source(entry, job, writer, note) for entry in job.entries]
         # Before the commit: a committed shard always has its reports. A shard of refusals has nothing to commit.
         write_atomic(_beside(path, _REPORTS_SUFFIX), msgspec.json.encode(reports) + b"\n")
         if len(writer):
@@ -216,8 +283,9 @@ def _build_shard(job: _ShardJob) -> list[SourceReport]:
     return reports
 
 
-def _build_source(entry: Entry, job: _ShardJob, writer: ShardWriter) -> SourceReport:
+def _build_source(entry: Entry, job: _ShardJob, writer: ShardWriter, note: Note) -> SourceReport:
     try:
+        job.begin(entry.source, note)
         samples, dropped = build_samples(entry.source, entry.probe, job.profile, job.limits)
     except MediaRefused as refusal:
         return _missed(entry.source, refusal)

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from unreel.shards.files import partial_name, publish, sync_folder, write_atomic
+from unreel.shards.files import publish, remove_partials, sync_folder, write_atomic
 from unreel.shards.index import INDEX_SUFFIX, ShardIndex, parse_index, wds_index, write_index
 
 __all__ = ["commit_shard", "index_path", "remove_shard", "replace_shard", "settle", "settle_folder"]
@@ -59,7 +59,7 @@ def settle(path: Path) -> None:
         _finish(path, index)
     else:
         intent.unlink()
-        partial_name(path).unlink(missing_ok=True)
+        remove_partials(path.parent, path.name)
 
 
 def settle_folder(folder: Path) -> None:

@@ -6,6 +6,8 @@ UnreelError
 ├── Unreachable         a remote place does not give what was asked for
 ├── CatalogueError      a folder that cannot be opened as a data set
 │   └── IdentityMismatch    … because another builder wrote it
+├── WriteFailed         a disk is full, a folder may not be written
+├── WorkerLost          the workers of a build die without a cause that can be named
 ├── PlanImpossible      a sample cannot give what a task needs          (raised in pipelines)
 ├── DecodeFailed        one sample could not be decoded                 (raised in pipelines)
 │   └── DecoderKilled       … because it kills the process that decodes it
@@ -31,6 +33,8 @@ __all__ = [
     "TooManyFailures",
     "Unreachable",
     "UnreelError",
+    "WorkerLost",
+    "WriteFailed",
 ]
 
 
@@ -76,6 +80,14 @@ class CatalogueError(UnreelError):
 
 class IdentityMismatch(CatalogueError):
     """A folder was built by another builder identity; mixing both would break byte-identity."""
+
+
+class WriteFailed(UnreelError):
+    """A file could not be written: the message has its path, the bytes needed and the bytes free."""
+
+
+class WorkerLost(UnreelError):
+    """Workers die again and again, and no source is to blame."""
 
 
 class PlanImpossible(UnreelError):

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from unreel.shards.errors import CatalogueError, IdentityMismatch
-from unreel.shards.files import write_atomic
+from unreel.shards.files import remove_partials, write_atomic
 from unreel.shards.identity import differences
 from unreel.shards.index import INDEX_SUFFIX
 
@@ -46,8 +46,7 @@ def locked(folder: Path) -> Iterator[None]:
         lock.write(f"process {os.getpid()} on {platform.node()}")
         lock.flush()
         try:
-            for partial in folder.glob(".*.partial"):
-                partial.unlink()
+            remove_partials(folder)
             yield
         finally:
             lock.truncate(0)

@@ -76,7 +76,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def digest(self) -> str:
         """16 hex digits that change with any field, and with what the fields mean to the encoder."""
-        meaning = (self, CODECS[self.codec].encoder, self.encoder_options)
+        # Read back first: 2 and 2.0 seconds are one profile, and a worker is sent the latter.
+        typed = msgspec.json.decode(msgspec.json.encode(self), type=Profile)
+        meaning = (typed, CODECS[self.codec].encoder, self.encoder_options)
         return hashlib.blake2b(msgspec.json.encode(meaning, order="sorted"), digest_size=8).hexdigest()
 
     @property

@@ -13,11 +13,11 @@ import msgspec
 
 from unreel.shards.catalogue import read_index, recompile_catalogue
 from unreel.shards.commit import remove_shard, settle, settle_folder
-from unreel.shards.engines import LocalEngine
 from unreel.shards.errors import CatalogueError, ShardError
 from unreel.shards.folder import locked
 from unreel.shards.index import INDEX_SCHEMA, INDEX_SUFFIX, ShardIndex
 from unreel.shards.migrations import upgrade_sidecar, version_of
+from unreel.shards.pool import Pool
 from unreel.shards.reader import read_shard
 from unreel.shards.sample import Sidecar
 from unreel.shards.writer import ShardWriter
@@ -102,12 +102,12 @@ def rewrite(
     folder = Path(folder)
     if not (folder / "catalogue.json").exists():
         raise CatalogueError(f"{folder}: no catalogue.json here; `unreel build` and `unreel index` write it")
-    with locked(folder), LocalEngine(workers) as engine:
+    with locked(folder), Pool(workers) as pool:
         settle_folder(folder)
         shards = committed_shards(folder)
         jobs = [_Job(str(path), change) for path in shards if only(read_index(path))]
         outcomes: list[_Outcome] = []
-        for outcome in engine.run(_run, jobs):
+        for outcome in pool.run(_run, jobs):
             outcomes.append(outcome)
             progress(len(outcomes), len(jobs))
         return _summarise(len(shards), outcomes, recompile_catalogue(folder))

@@ -5,12 +5,14 @@ import os
 import tarfile
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from unreel.shards.commit import commit_shard, replace_shard
-from unreel.shards.files import partial_name
+from unreel.shards.faults import fault
+from unreel.shards.files import discard, explain_failure, partial_name
 from unreel.shards.index import Member, SampleRow, ShardIndex, row_of
 from unreel.shards.sample import MEMBERS, Sidecar, check_key, write_sidecar
 
@@ -45,9 +47,11 @@ class ShardWriter:
         self.path = path
         self.name = check_key(path.stem)
         self._identity = identity
-        self._file: BinaryIO = partial_name(path).open("wb")
         self._hash = hashlib.sha256()
         self._size = 0
+        with explain_failure(path, lambda: BLOCK):
+            self._file: BinaryIO = partial_name(path).open("wb")
+        fault("temp-open")
         self._rows: dict[str, SampleRow] = {}
 
     def __enter__(self) -> Self:
@@ -56,8 +60,10 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        partial_name(self.path).unlink(missing_ok=True)
+        # Without a commit, what is still in the buffer is thrown away: that it cannot be written is no news.
+        with suppress(OSError):
+            self._file.close()
+        discard(self.path)
 
     def __len__(self) -> int:
         """Samples so far."""
@@ -109,8 +115,10 @@ class ShardWriter:
         if not self._rows:
             raise ValueError(f"shard {self.name}: no sample was added")
         self._write(bytes(2 * BLOCK))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        fault("before-fsync")
+        with explain_failure(self.path, lambda: self._size - os.fstat(self._file.fileno()).st_size):
+            self._file.flush()
+            os.fsync(self._file.fileno())
         return ShardIndex(
             shard=self.name,
             bytes=self._size,
@@ -122,12 +130,15 @@ class ShardWriter:
     def _append(self, key: str, name: str, payload: Payload) -> Member:
         self._write(tar_header(f"{key}.{name}", len(payload)))
         offset = self._size
+        fault("mid-member")
         self._write(payload)
         self._write(bytes(-len(payload) % BLOCK))
         return Member(name, offset, len(payload), zlib.crc32(payload))
 
     def _write(self, data: Payload) -> None:
-        self._file.write(data)
+        with explain_failure(self.path, lambda: len(data)):
+            fault("write")
+            self._file.write(data)
         self._hash.update(data)
         self._size += len(data)
 

@@ -9,6 +9,7 @@ PUBLIC = {
         """Catalogue EncodedSample Member Reader SampleRow ShardIndex ShardWriter Sidecar
         compile_catalogue identity_text"""
     ),
+    "unreel.shards.engines": ("""Engine InlineEngine LocalEngine supervise"""),
     "unreel.pipelines": (
         """Draws FailurePolicy Loader MediaBatch Mixture Needs Order Plan PretextBatch PretextTask
         SampleFailure Selection Span Step Window select"""

@@ -1,4 +1,4 @@
-"""Where the work of a build runs. An engine takes a function and jobs and yields results as they come."""
+"""A pool of processes of this machine for a function and its jobs; a killed worker is an error and no hang."""
 
 import ctypes
 import multiprocessing
@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
-from typing import Final, Protocol, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from unreel.shards.errors import UnreelError
 
-__all__ = ["Engine", "LocalEngine"]
+__all__ = ["Pool"]
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -20,15 +20,12 @@ Result = TypeVar("Result")
 _PR_SET_PDEATHSIG: Final = 1
 
 
-class Engine(Protocol):
-    """Runs jobs somewhere; `work` is a function of a module, so that any process can import it."""
+class Pool:
+    """Processes of this machine; with one worker, this process itself. Use it as a context manager.
 
-    def run(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
-        """The result of each job, in the order in which they finish."""
-
-
-class LocalEngine:
-    """Processes of this machine; with one worker, this process itself. Use it as a context manager."""
+    Functions and jobs may be anything that `multiprocessing` carries, which pickles them from one process of ours to the
+    next; `engines` carries bytes alone, and outlives its workers.
+    """
 
     def __init__(self, workers: int) -> None:
         if workers < 1:
