@@ -14,7 +14,6 @@ from unreel.shards.catalogue import Summary, open_tables
 from unreel.shards.commit import index_path
 from unreel.shards.contract import contract_breaches
 from unreel.shards.decodable import decode_breaches
-from unreel.shards.engines import LocalEngine
 from unreel.shards.errors import CatalogueError, ShardError
 from unreel.shards.index import (
     INDEX_SCHEMA,
@@ -28,6 +27,7 @@ from unreel.shards.index import (
     row_of,
     wds_index,
 )
+from unreel.shards.pool import Pool
 from unreel.shards.sample import Sidecar, read_sidecar
 from unreel.shards.writer import BLOCK, tar_header
 
@@ -142,8 +142,8 @@ def verify(
         for name in names
     ]
     reports = []
-    with LocalEngine(workers) as engine:
-        for report in engine.run(_run, jobs):
+    with Pool(workers) as pool:
+        for report in pool.run(_run, jobs):
             reports.append(report)
             progress(len(reports), len(jobs))
             if strict and (found := [*damage, *report.damage]):
