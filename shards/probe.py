@@ -86,6 +86,35 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
         return Fraction(*self.rate)
 
 
+class _Packets(msgspec.Struct):
+    """Counts over a file's packets, of which a shortcut could be made."""
+
+    times: list[int] = []
+    """Times of the pictures in the order in which they are stored, in units of their stream."""
+    timed: bool = True
+    """Whether every picture says when it is shown, not only when it is decoded."""
+    keys: list[int] = []
+    """Which of the pictures are key frames."""
+    video_bytes: int = 0
+    audio_bytes: int = 0
+
+    def add_picture(self, packet: av.Packet, time: int) -> None:
+        self.timed = self.timed and packet.pts is not None
+        if packet.is_keyframe:
+            self.keys.append(len(self.times))
+        self.times.append(time)
+        self.video_bytes += packet.size
+
+    @property
+    def gop(self) -> int:
+        """Longest run of frames that begins with a key frame; 0 where none is marked as one."""
+        return int(np.diff([*self.keys, len(self.times)]).max()) if self.keys else 0
+
+    @property
+    def reordered(self) -> bool:
+        return bool((np.diff(self.times) < 0).any())
+
+
 class _Contents(msgspec.Struct, frozen=True):
     """What reading a file to its end shows."""
 
@@ -94,6 +123,7 @@ class _Contents(msgspec.Struct, frozen=True):
     """Ascending presentation times of the pictures, in units of their stream."""
     end: float
     """Seconds at which the last packet of any stream ends."""
+    packets: _Packets
 
 
 def probe(source: SourceFile, profile: Profile, limits: Limits = DEFAULT_LIMITS) -> Probe:
@@ -150,7 +180,7 @@ def _measure(container: InputContainer, demuxer: str, digest: str, profile: Prof
     stream = _picture_stream(container)
     audio = _sound_stream(container)
     _check_claims(container, stream, audio, limits)
-    contents = _read_through(container, stream, limits)
+    contents = _read_through(container, stream, audio, limits)
     _check_length(container, demuxer, contents)
     timing = _timing(stream, contents.times, profile)
     crop = letterbox(container, stream, contents.first, timing.seconds)
@@ -168,7 +198,7 @@ def _measure(container: InputContainer, demuxer: str, digest: str, profile: Prof
         step=timing.step,
         counted=demuxer in _TIMES_NOT_EACH_FRAME and timing.regular,
         seconds=timing.seconds,
-        original=_original(demuxer, stream, audio, contents.first),
+        original=_original(demuxer, stream, audio, contents, timing.seconds),
     )
 
 
@@ -207,9 +237,11 @@ def _check_claims(
     stream.codec_context.thread_count = 1
 
 
-def _read_through(container: InputContainer, stream: VideoStream, limits: Limits) -> _Contents:
+def _read_through(
+    container: InputContainer, stream: VideoStream, audio: av.AudioStream | None, limits: Limits
+) -> _Contents:
     first: VideoFrame | None = None
-    times: list[int] = []
+    packets = _Packets()
     end = 0.0
     for packet in container.demux():
         time = packet.dts if packet.pts is None else packet.pts
@@ -219,14 +251,16 @@ def _read_through(container: InputContainer, stream: VideoStream, limits: Limits
             # Theora and AVI have packets without a byte: the frame before is shown again.
             if first is None and packet.size:
                 first = next(iter(stream.decode(packet)), None)
-            times.append(time)
-            limits.check("frames", len(times))
+            packets.add_picture(packet, time)
+            limits.check("frames", len(packets.times))
+        elif audio is not None and packet.stream_index == audio.index:
+            packets.audio_bytes += packet.size
         end = max(end, float((time + (packet.duration or 0)) * packet.time_base))
     # A decoder may hold a single picture back until it knows that no other follows.
     first = first or next(iter(stream.decode(None)), None)
     if first is None:
         raise MediaRefused("damaged", "no picture could be decoded")
-    return _Contents(first, np.sort(np.array(times, np.int64)), end)
+    return _Contents(first, np.sort(np.array(packets.times, np.int64)), end, packets)
 
 
 def _check_length(container: InputContainer, demuxer: str, contents: _Contents) -> None:
@@ -267,8 +301,10 @@ def _assumed_matrix(frame: VideoFrame) -> str | None:
     return ("bt709" if frame.height >= 720 else "smpte170m") if untagged else None
 
 
-def _original(demuxer: str, stream: VideoStream, audio: av.AudioStream | None, frame: VideoFrame) -> Original:
-    rate = stream.average_rate
+def _original(
+    demuxer: str, stream: VideoStream, audio: av.AudioStream | None, contents: _Contents, seconds: float
+) -> Original:
+    rate, frame, packets = stream.average_rate, contents.first, contents.packets
     return Original(
         container=demuxer,
         video_codec=stream.codec_context.name,
@@ -280,4 +316,9 @@ def _original(demuxer: str, stream: VideoStream, audio: av.AudioStream | None, f
         audio_rate=0 if audio is None else audio.rate,
         audio_channels=0 if audio is None else audio.channels,
         rotation=-frame.rotation % 360,
+        gop=packets.gop,
+        # AVI and raw streams do not say when a frame is shown; there the codec's header has to be believed.
+        b_frames=packets.reordered if packets.timed else bool(stream.codec_context.has_b_frames),
+        video_bit_rate=round(packets.video_bytes * 8 / seconds),
+        audio_bit_rate=round(packets.audio_bytes * 8 / seconds),
     )

@@ -232,12 +232,13 @@ class Original(Record, frozen=True, kw_only=True):
     rotation: int = 0
     """Degrees clockwise that the container asks a player to turn the picture; already applied to the sample."""
     gop: int = 0
-    """Largest distance of two key frames, in frames; 0: not known. Since 1.1."""
+    """Longest run of frames that begins with a key frame; 0: not known. Since 1.1."""
     b_frames: bool = False
     """Whether frames were stored in another order than shown. Since 1.1."""
     video_bit_rate: int = 0
     """Bits per second of the picture's packets, as counted; 0: not known. Since 1.1."""
     audio_bit_rate: int = 0
+    """Bits per second of the sound's packets, as counted; 0: not known or no sound. Since 1.1."""
 
 
 class Sidecar(Record, frozen=True, kw_only=True, omit_defaults=False):

@@ -2,15 +2,16 @@
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from unreel.shards.analyse import content_box, loudness_curve, luma_curve, motion_curve, silence_spans
 from unreel.shards.encode import encode_picture, encode_sound
 from unreel.shards.errors import MediaRefused
+from unreel.shards.facts import picture_facts, sound_facts, take_facts
 from unreel.shards.limits import DEFAULT_LIMITS, Limits
 from unreel.shards.probe import Probe
 from unreel.shards.profiles import Profile
@@ -22,6 +23,7 @@ from unreel.shards.transcode import Decode, RawClip
 __all__ = ["Sample", "build_samples"]
 
 _SLUG_LENGTH: Final = 40
+_MICROSECONDS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def build_samples(
             "too-short", f"{decode.dropped} frames; profile {profile.name} takes {profile.min_seconds} s"
         )
     tracks = _stored_tracks(source, times, clips, probe)
-    return [_describe(clip, source, probe, cuts, tracks) for clip in clips], decode.dropped
+    return [_describe(clip, source, probe, cuts, tracks, times) for clip in clips], decode.dropped
 
 
 def _encode(clip: RawClip, probe: Probe, profile: Profile) -> _Clip:
@@ -75,21 +77,18 @@ def _encode(clip: RawClip, probe: Probe, profile: Profile) -> _Clip:
 
 
 def _facts(clip: RawClip, probe: Probe, profile: Profile) -> Facts:
-    picture = Facts(
-        motion=pack_column("motion", motion_curve(clip.grey)),
-        luma=pack_column("luma", luma_curve(clip.grey)),
-        content_box=content_box(clip.yuv[:, : probe.height]),
-    )
+    facts = picture_facts(clip.yuv[:, : probe.height], clip.grey, probe.frame_rate)
     if clip.sound is None:
-        return picture
-    rate = profile.audio_rate
-    loudness = loudness_curve(clip.sound, len(clip.grey), probe.frame_rate, rate)
-    shortest = round(profile.silence_seconds * rate)
-    return msgspec.structs.replace(
-        picture,
-        loudness=pack_column("loudness", loudness),
-        silence=silence_spans(clip.sound, level=profile.silence_level, shortest=shortest),
+        return facts
+    heard = sound_facts(
+        clip.sound,
+        profile.audio_rate,
+        level=profile.silence_level,
+        seconds=profile.silence_seconds,
+        frames=len(clip.grey),
+        rate=probe.frame_rate,
     )
+    return take_facts(facts, heard)
 
 
 def _stored_tracks(
@@ -114,6 +113,7 @@ def _describe(
     probe: Probe,
     cuts: tuple[int, ...],
     tracks: dict[str, NDArray[np.float64]],
+    times: NDArray[np.float64],
 ) -> Sample:
     stop = clip.start + clip.video.frames
     inside = tuple(cut - clip.start for cut in cuts if clip.start < cut < stop)
@@ -124,6 +124,7 @@ def _describe(
             name=source.name,
             start_frame=clip.start,
             split=source.split,
+            span_us=_span(clip, probe, times),
             licence=source.licence,
             url=source.url,
             takedown_id=source.takedown_id,
@@ -136,6 +137,16 @@ def _describe(
         tracks={name: pack_column("track", values[clip.start : stop]) for name, values in tracks.items()},
     )
     return Sample(sidecar, clip.members)
+
+
+def _span(clip: _Clip, probe: Probe, times: NDArray[np.float64]) -> tuple[int, int]:
+    """Frame k of the source's samples is at the time of the first decoded frame plus k frames, and sound with it."""
+    origin = Fraction(round(times[0] * _MICROSECONDS))
+    start, stop = (
+        round(origin + _MICROSECONDS * frame / probe.frame_rate)
+        for frame in (clip.start, clip.start + clip.video.frames)
+    )
+    return start, stop
 
 
 def _slug(name: str) -> str:

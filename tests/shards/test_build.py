@@ -17,6 +17,7 @@ import pytest
 from unreel.shards.build import BuildSummary, build
 from unreel.shards.catalogue import Catalogue
 from unreel.shards.errors import CatalogueError, IdentityMismatch
+from unreel.shards.facts import FACTS
 from unreel.shards.reader import Reader
 from unreel.shards.sample import audio_length
 
@@ -115,6 +116,27 @@ def test_sample_is_what_its_sidecar_says(clip: Path, tmp_path: Path) -> None:
     # sine is at -21 dBFS RMS, a peak of an eighth.
     assert np.median(facts.loudness_curve) == pytest.approx(-21, abs=1)
     assert (facts.silence, facts.content_box) == ((), None)
+    assert facts.measured == FACTS
+    assert len(facts.hash_words) == 2
+    assert sidecar.source.span_us == (0, 2_000_000)
+
+
+@pytest.mark.parametrize("container", ["mp4", "ts", "mkv"])
+def test_spans_are_on_the_clock_of_the_source(tmp_path: Path, ffmpeg: FFmpeg, container: str) -> None:
+    source = tmp_path / f"late.{container}"
+    picture = ["-f", "lavfi", "-i", "testsrc2=s=160x120:r=24000/1001:d=3"]
+    ffmpeg(*picture, "-c:v", "libx264", "-bf", 0, "-output_ts_offset", 7, "-muxdelay", 0, source)
+    with av.open(source) as file:
+        first = next(file.decode(video=0))
+        origin = round(first.pts * first.time_base * 1_000_000)
+    assert origin >= 6_900_000
+    build([source], tmp_path / "out", clip_seconds=1.5)
+    catalogue = Catalogue.open(tmp_path / "out")
+    spans = [Reader(catalogue).read(0, ordinal).sidecar.source.span_us for ordinal in range(2)]
+    frame = 1001 / 24000 * 1e6
+    assert spans[0] == pytest.approx((origin, origin + 35 * frame), abs=1)
+    # The next clip begins where this one ends, to the microsecond.
+    assert spans[1] == (spans[0][1], pytest.approx(origin + 70 * frame, abs=1))
 
 
 def test_manifest_gives_labels_split_and_tracks_cut_with_the_clips(tmp_path: Path, ffmpeg: FFmpeg) -> None:

@@ -1,5 +1,6 @@
 """The catalogue: compiled from indexes, opened in columns, never believed further than its digest."""
 
+import itertools
 import shutil
 from collections.abc import Callable
 from fractions import Fraction
@@ -55,6 +56,27 @@ def test_motion_is_the_largest_mean_over_one_second(curve: list[float], fps: int
     width = min(fps, len(curve))
     means = [np.mean(curve[i : i + width]) for i in range(len(curve) - width + 1)]
     assert row_of(sidecar, ()).motion == pytest.approx(max(means), abs=1e-3)
+
+
+@given(st.sets(st.integers(1, 59), max_size=5))
+def test_scene_is_the_longest_stretch_without_a_cut(cuts: set[int]) -> None:
+    sidecar, _ = _plain(60, 25, b"")
+    cut = msgspec.structs.replace(sidecar, facts=Facts(cuts=tuple(sorted(cuts))))
+    edges = [0, *sorted(cuts), 60]
+    assert row_of(cut, ()).scene == max(b - a for a, b in itertools.pairwise(edges))
+    assert row_of(sidecar, ()).scene == 60
+
+
+@given(st.lists(st.floats(0, 255, width=16), max_size=60))
+def test_luma_is_the_mean_brightness(curve: list[float]) -> None:
+    sidecar, _ = _plain(60, 25, b"")
+    lit = msgspec.structs.replace(sidecar, facts=Facts(luma=pack_column("luma", np.array(curve))))
+    assert row_of(lit, ()).luma == pytest.approx(np.mean(curve) if curve else 0.0, abs=1e-3)
+
+
+def test_rows_without_a_picture_have_neither_scene_nor_luma() -> None:
+    row = row_of(Sidecar(key="k", source=Source(id="0", name="k")), ())
+    assert (row.scene, row.luma, row.motion) == (0, 0.0, 0.0)
 
 
 def _plain(frames: int, fps: int, motion: bytes) -> Sample:

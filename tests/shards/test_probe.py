@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import pytest
 
 from unreel.shards.errors import MediaRefused
@@ -32,6 +33,44 @@ def test_plain_clip(clip: Path) -> None:
     assert (found.crop, found.audio, found.seconds) == (None, 1, 2.0)
     assert (found.original.video_codec, found.original.audio_codec) == ("h264", "aac")
     assert (found.original.width, found.original.height, found.original.audio_rate) == (160, 120, 44_100)
+
+
+@pytest.mark.parametrize(
+    ("options", "gop", "b_frames"),
+    [
+        (["-c:v", "libx264", "-g", 10, "-bf", 0, "-sc_threshold", 0], 10, False),
+        (["-c:v", "libx264", "-g", 20, "-bf", 2, "-sc_threshold", 0], 20, True),
+        (["-c:v", "libx264", "-g", 250, "-bf", 0, "-sc_threshold", 0], 50, False),
+        (["-c:v", "mpeg2video", "-g", 1], 1, False),
+    ],
+)
+@pytest.mark.parametrize("container", ["mkv", "mov", "ts"])
+def test_how_the_original_was_encoded_is_counted(
+    clip: Path,
+    tmp_path: Path,
+    ffmpeg: FFmpeg,
+    options: list[object],
+    gop: int,
+    b_frames: bool,
+    container: str,
+) -> None:
+    source = tmp_path / f"a.{container}"
+    ffmpeg("-i", clip, *options, "-c:a", "aac", "-b:a", "96k", source)
+    original = look_at(source).original
+    assert (original.gop, original.b_frames) == (gop, b_frames)
+    with av.open(source) as container_file:
+        size = sum(packet.size for packet in container_file.demux(video=0))
+    assert original.video_bit_rate == pytest.approx(size * 8 / 2, rel=0.01)
+    assert original.audio_bit_rate == pytest.approx(96_000, rel=0.35)
+
+
+def test_without_times_of_showing_the_header_says_whether_frames_are_reordered(
+    clip: Path, tmp_path: Path, ffmpeg: FFmpeg
+) -> None:
+    for number, frames in enumerate((0, 2)):
+        source = tmp_path / f"{number}.avi"
+        ffmpeg("-i", clip, "-an", "-c:v", "mpeg4", "-bf", frames, source)
+        assert look_at(source).original.b_frames == bool(frames)
 
 
 def test_id_is_of_the_content(clip: Path, tmp_path: Path) -> None:
