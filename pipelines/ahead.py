@@ -40,6 +40,11 @@ class Ahead(Generic[Between, Result]):
             self.forget()
             raise
 
+    @property
+    def ready(self) -> int:
+        """Steps that are begun and through with both stages: what a consumer finds without waiting."""
+        return sum(step.done() for step in self._steps.values())
+
     def forget(self) -> None:
         """Drop every step that was begun."""
         self._drop(list(self._steps))

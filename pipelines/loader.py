@@ -169,14 +169,14 @@ class Loader:
         """
         self.stats.begin()
         _ = self.backend  # resolved here, before two threads could both resolve it
-        waiting = Stopwatch()
+        waiting, ready = Stopwatch(), self._ahead.ready
         with waiting.stage("wait"):
             media, watch = self._ahead.take(self.step, self._prepare, self._decode)
         watch.seconds["wait"] = waiting.seconds["wait"]
         self.failures.add(len(media), media.failures)
         with watch.stage("build"):
             batch = self._build(media)
-        self.stats.add(len(batch), watch.seconds)
+        self.stats.add(len(batch), watch.seconds, ready=ready)
         self.step += 1
         return Step(self.step - 1, batch, watch.seconds, media.failures)
 

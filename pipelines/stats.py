@@ -34,28 +34,52 @@ class LoaderStats:
         steps: steps handed out.
         clips: rows handed out, failed ones included.
         seconds: stage → seconds, summed.
+        ready: steps that lay ready whenever one was asked for, summed: the depth of the queue.
+        starved: how often none lay ready.
         elapsed: seconds from the first request for a step to the last step handed out, pauses included.
     """
 
     def __init__(self) -> None:
-        self.steps = self.clips = 0
+        self.steps = self.clips = self.ready = self.starved = 0
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self._begun: float | None = None
         self.elapsed = 0.0
+        self._shown = self._totals()
 
     def begin(self) -> None:
         """A step is asked for."""
         if self._begun is None:
             self._begun = time.perf_counter()
 
-    def add(self, clips: int, seconds: Mapping[str, float]) -> None:
-        """A step of `clips` rows is handed out, `begin` came before it."""
+    def add(self, clips: int, seconds: Mapping[str, float], *, ready: int) -> None:
+        """A step of `clips` rows is handed out, `begin` came before it; `ready` steps lay ready when it was asked for."""
         assert self._begun is not None
         self.steps += 1
         self.clips += clips
+        self.ready += ready
+        self.starved += ready == 0
         for name, spent in seconds.items():
             self.seconds[name] += spent
         self.elapsed = time.perf_counter() - self._begun
+
+    def window(self) -> dict[str, float]:
+        """What happened since this was last asked, as numbers for a log.
+
+        `clips_per_second`; `queue`: steps that lay ready on average; `starved`: share of steps that the consumer had to wait
+        for; and for each stage, and for the consumer, the share of the time that it was busy, by its name.
+        """
+        now, before = self._totals(), self._shown
+        self._shown = now
+        grown = {name: value - before[name] for name, value in now.items()}
+        steps, elapsed = max(grown.pop("steps"), 1), max(grown.pop("elapsed"), 1e-9)
+        rates = {name: grown.pop(name) / steps for name in ("queue", "starved")}
+        return {"clips_per_second": grown.pop("clips") / elapsed, **rates} | {
+            name: spent / elapsed for name, spent in grown.items()
+        }
+
+    def _totals(self) -> dict[str, float]:
+        counts = {"steps": self.steps, "clips": self.clips, "queue": self.ready, "starved": self.starved}
+        return {**counts, "elapsed": self.elapsed, **self.seconds, "consumer": self.consumer}
 
     @property
     def consumer(self) -> float:
@@ -73,4 +97,8 @@ class LoaderStats:
     def __str__(self) -> str:
         rate = self.clips / self.elapsed if self.elapsed else 0.0
         shares = ", ".join(f"{name} {self.seconds[name]:.2f} s" for name in STAGES)
-        return f"{self.clips} clips in {self.elapsed:.2f} s ({rate:.0f}/s), {shares}: {self.bottleneck} sets the pace"
+        queue = f"queue {self.ready / max(self.steps, 1):.1f}, starved {self.starved} of {self.steps} steps"
+        return (
+            f"{self.clips} clips in {self.elapsed:.2f} s ({rate:.0f}/s), {shares}; {queue}: "
+            f"the bottleneck is {self.bottleneck}"
+        )

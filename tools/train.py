@@ -85,6 +85,8 @@ def run_training(config: "RunConfig", folder: "RunFolder", *, resume: bool = Fal
         )
         result = trainer.train(resume=resume)
         _note_pace(loader, folder)
+        console.print(f"loader: {loader.stats}", markup=False, soft_wrap=True)
+        console.print(f"samples: {loader.failures.summary()}", markup=False, soft_wrap=True)
         return result
 
 
@@ -106,6 +108,8 @@ class _Screen:
 
     def row(self, row: "Row") -> None:
         numbers = row.numbers
+        if row.split == "loader":
+            return
         scores = f"loss {numbers['loss']:.3f} · balanced accuracy {numbers['balanced_accuracy']:.3f}"
         if row.split == "val":
             console.print(f"step {row.step} · held out ({numbers['sources']} sources): {scores}")

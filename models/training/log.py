@@ -4,12 +4,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from torch.utils.tensorboard import SummaryWriter
 
-__all__ = ["Listener", "MetricsFile", "Row", "TensorBoard", "read_metrics"]
+__all__ = ["LOADER", "Listener", "MetricsFile", "Row", "TensorBoard", "read_metrics"]
+
+
+LOADER: Final = "loader"
+"""Split of the rows that say where the loader's time went."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +22,7 @@ class Row:
 
     Attributes:
         step: completed steps.
-        split: `train` or `val`.
+        split: `train` or `val`, or `loader` for where the loader's time went.
         numbers: `loss`, `balanced_accuracy` and others, by name.
     """
 
@@ -59,8 +63,10 @@ class MetricsFile:
         self._file = path.open("ab")
 
     def row(self, row: Row) -> None:
-        self._file.write(_line(row.flat()))
-        self._file.flush()
+        # Where the loader's time went is no metric of learning, and another one in every run.
+        if row.split != LOADER:
+            self._file.write(_line(row.flat()))
+            self._file.flush()
 
     def warn(self, text: str) -> None:
         """Warnings are no metrics."""

@@ -15,7 +15,7 @@ from unreel.models.training.checkpoint import Checkpoint, newest_checkpoint, pru
 from unreel.models.training.config import RunConfig
 from unreel.models.training.environment import differences, record_environment
 from unreel.models.training.learner import Learned, Learner
-from unreel.models.training.log import Listener, MetricsFile, Row, TensorBoard
+from unreel.models.training.log import LOADER, Listener, MetricsFile, Row, TensorBoard
 from unreel.models.training.model import build_model
 from unreel.models.training.progress import Progress, SavedState, TrainingResult
 from unreel.models.training.run import RunFolder
@@ -40,8 +40,15 @@ class _Step(Protocol):
     def batch(self) -> PretextBatch: ...
 
 
+class _Stats(Protocol):
+    def window(self) -> Mapping[str, float]: ...
+
+
 class StepSource(Protocol):
     """Gives batches without end, from the step that its state says; a `Loader` is one."""
+
+    @property
+    def stats(self) -> _Stats: ...
 
     def __iter__(self) -> Iterator[_Step]: ...
 
@@ -166,6 +173,7 @@ class Trainer:
     def _log(self, learned: Learned) -> None:
         row = self._progress.close_window(self._config.train.batch_size)
         self._tell("train", **row, learning_rate=learned.learning_rate, gradient_norm=learned.gradient_norm)
+        self._tell(LOADER, **self._loader.stats.window())
 
     def _validate(self) -> None:
         if self._validation is None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from unreel.pipelines.pretext.task import PretextBatch
+from unreel.pipelines.stats import LoaderStats
 
 TUPLES = torch.tensor([[1, 2, 3], [1, 0, 3], [1, 4, 3], [3, 2, 1]])
 IN_ORDER = torch.tensor([1, 0, 0, 1])
@@ -64,6 +65,7 @@ class MemorySource:
 
     def __init__(self, *, stop_at: int | None = None) -> None:
         self.step = 0
+        self.stats = LoaderStats()
         self._stop_at = stop_at
 
     def batch(self, step: int, /) -> PretextBatch:
