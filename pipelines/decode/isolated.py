@@ -31,6 +31,7 @@ __all__ = ["Isolated"]
 SILENT_SECONDS: Final = 8.0
 """A process that has not answered after this time is killed; a row takes milliseconds."""
 _START_SECONDS: Final = 120.0
+_STARTS: Final = 3
 _DEATHS: Final = 2
 """Processes that one sample may kill before it is quarantined."""
 
@@ -107,8 +108,7 @@ class Isolated:
 
     def _attempt(self, sample: EncodedSample, plan: Plan, views: Sequence[Tensor | None], name: str) -> bool:
         """Whether a process lived through it. Raises DecodeFailed when it says that the sample cannot be decoded."""
-        with self._lock:
-            worker = self._free.pop()
+        worker = self._take()
         try:
             worker.decode(sample, plan, views)
         except _Died:
@@ -121,6 +121,21 @@ class Isolated:
             with self._lock:
                 self._free.append(worker)
         return True
+
+    def _take(self) -> "_Worker":
+        """A process that is ready. One that is killed while it starts has no sample to blame and is replaced."""
+        with self._lock:
+            worker = self._free.pop()
+        for _ in range(_STARTS):
+            try:
+                worker.start()
+                return worker
+            except _Died as error:
+                worker.close()
+                reason, worker = error, _Worker(self.name)
+        with self._lock:
+            self._free.append(worker)
+        raise UnreelError(f"{_STARTS} decoder processes in a row did not start: {reason}")
 
 
 class _Died(Exception):
@@ -143,16 +158,20 @@ class _Worker:
         )
         self._ready = False
 
+    def start(self) -> None:
+        """Wait until the process is ready, once. Raises _Died."""
+        if not self._ready:
+            self._receive(_START_SECONDS)
+            self._ready = True
+
     def decode(self, sample: EncodedSample, plan: Plan, views: Sequence[Tensor | None]) -> None:
         """Have one row decoded into its views.
 
         Raises:
             DecodeFailed: the sample cannot be decoded.
             _Died: the process ended or stays silent.
-            UnreelError: the process does not start, or the backend has a bug.
+            UnreelError: the backend has a bug.
         """
-        if not self._ready:
-            self._await_start()
         needed = sum(0 if view is None else view.numel() * view.element_size() for view in views)
         requests, answers = self._arenas
         held = answers.grow(max(needed, 1))
@@ -172,13 +191,6 @@ class _Worker:
                 pipe.close()
         for arena in self._arenas:
             arena.close()
-
-    def _await_start(self) -> None:
-        try:
-            self._receive(_START_SECONDS)
-        except _Died as error:
-            raise UnreelError(f"a decoder process does not start: {error}") from error
-        self._ready = True
 
     def _ask(self, request: object) -> Answer:
         try:
