@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, Final, cast
@@ -40,7 +40,7 @@ class Isolated:
     """Decodes rows in `workers` processes; the same pixels and sound as the backend it wraps, whose name it has."""
 
     def __init__(self, backend: DecodeBackend, *, workers: int) -> None:
-        """Start `workers` processes of the backend; `backend` itself answers what it declines, and is closed with this.
+        """Start `workers` processes of the backend and one in reserve; `backend` itself answers what it declines, and is closed with this.
 
         Raises:
             ValueError: fewer than one worker.
@@ -52,7 +52,8 @@ class Isolated:
         """`shard/key` → processes that died while they decoded it."""
         self._backend = backend
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode-isolated")
-        self._free = [_Worker(self.name) for _ in range(workers)]
+        # One in reserve: a process takes seconds to start, and the next row should not wait for it.
+        self._free = deque(_Worker(self.name) for _ in range(workers + 1))
         self._lock = threading.Lock()
 
     @property
@@ -123,9 +124,9 @@ class Isolated:
         return True
 
     def _take(self) -> "_Worker":
-        """A process that is ready. One that is killed while it starts has no sample to blame and is replaced."""
+        """The process that has been free for longest, ready; one that is killed while it starts has no sample to blame."""
         with self._lock:
-            worker = self._free.pop()
+            worker = self._free.popleft()
         for _ in range(_STARTS):
             try:
                 worker.start()

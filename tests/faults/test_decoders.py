@@ -117,8 +117,8 @@ def test_R11_killed_decoders_cost_nothing(
         orphans=orphans,
         left_in_shared_memory=len(left),
     )
-    assert found == expected
-    assert max(waits) <= LIMIT_SECONDS and orphans == 0 and left == []
+    assert found == expected and orphans == 0 and left == []
+    assert not full or max(waits) <= LIMIT_SECONDS
 
 
 def test_R11_a_sample_that_kills_its_decoder_is_quarantined(
