@@ -19,12 +19,11 @@ from unreel.shards.folder import Plan, begin, locked
 from unreel.shards.grouping import Entry, group_entries, groups_digest
 from unreel.shards.identity import builder_identity, differences
 from unreel.shards.index import INDEX_SUFFIX, identity_text
+from unreel.shards.intake import build_entry, look_at
 from unreel.shards.limits import DEFAULT_LIMITS, Limits
-from unreel.shards.probe import SKIPPED, Probe
+from unreel.shards.probe import SKIPPED
 from unreel.shards.profile_file import find_profile
 from unreel.shards.profiles import DEFAULT_PROFILE, Profile
-from unreel.shards.samples import build_samples
-from unreel.shards.sandbox import probe_safely
 from unreel.shards.sources import SourceFile, list_sources
 from unreel.shards.writer import ShardWriter
 
@@ -104,7 +103,7 @@ class _Probed(msgspec.Struct, frozen=True):
     """One of both: what a source is, or why it is not taken."""
 
     path: str
-    probe: Probe | None
+    entry: Entry | None
     report: SourceReport | None
 
 
@@ -194,14 +193,14 @@ def _probe_all(
     reports: list[SourceReport] = []
     for file in files:
         result = found[file.path]
-        if result.probe is None:
+        if result.entry is None:
             assert result.report is not None
             reports.append(_seen_from_here(result.report))
-        elif result.probe.id in entries:
-            first = entries[result.probe.id].source.name
+        elif result.entry.probe.id in entries:
+            first = entries[result.entry.probe.id].source.name
             reports.append(_missed(file, MediaRefused("duplicate", f"the same bytes as {first}")))
         else:
-            entries[result.probe.id] = Entry(file, result.probe)
+            entries[result.entry.probe.id] = result.entry
     return list(entries.values()), reports
 
 
@@ -223,7 +222,7 @@ def _probe_batch(job: _ProbeJob, note: Note) -> list[_Probed]:
 def _probe_one(source: SourceFile, job: _ProbeJob, note: Note) -> _Probed:
     try:
         job.begin(source, note)
-        return _Probed(source.path, probe_safely(source, job.profile, job.limits), None)
+        return _Probed(source.path, look_at(source, job.profile, job.limits), None)
     except MediaRefused as refusal:
         return _Probed(source.path, None, _missed(source, refusal))
 
@@ -286,7 +285,7 @@ def _build_shard(job: _ShardJob, note: Note) -> list[SourceReport]:
 def _build_source(entry: Entry, job: _ShardJob, writer: ShardWriter, note: Note) -> SourceReport:
     try:
         job.begin(entry.source, note)
-        samples, dropped = build_samples(entry.source, entry.probe, job.profile, job.limits)
+        samples, dropped = build_entry(entry, job.profile, job.limits)
     except MediaRefused as refusal:
         return _missed(entry.source, refusal)
     for sample in samples:

@@ -25,6 +25,8 @@ class Entry(msgspec.Struct, frozen=True):
 
     source: SourceFile
     probe: Probe
+    words: str = ""
+    """Digest of its words, empty where it has none."""
 
 
 def group_entries(
@@ -54,6 +56,10 @@ def groups_digest(groups: Sequence[Sequence[Entry]]) -> str:
     """32 hex digits over all that goes into the shards; paths are left out, since moving files changes nothing."""
     digest = hashlib.blake2b(digest_size=16)
     for group in groups:
-        content = [(entry.probe, msgspec.structs.replace(entry.source, path="")) for entry in group]
+        content = [(entry.probe, entry.words, _unplaced(entry.source)) for entry in group]
         digest.update(msgspec.json.encode(content, order="sorted"))
     return digest.hexdigest()
+
+
+def _unplaced(source: SourceFile) -> SourceFile:
+    return msgspec.structs.replace(source, path="", transcript=None)

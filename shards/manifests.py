@@ -9,20 +9,18 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from unreel.shards.language import language_code
 from unreel.shards.source_file import TO_THE_END, Caption, Label, SourceFile
 from unreel.shards.tables import Row, read_table
+from unreel.shards.transcripts import TRANSCRIPT_SUFFIXES
 from unreel.shards.web import SCHEMES, is_url, split_url
 
-__all__ = ["TRANSCRIPT_SUFFIXES", "Mention", "merge", "place", "read_manifest"]
-
-TRANSCRIPT_SUFFIXES: Final = (".vtt", ".srt", ".txt")
-"""Suffixes of the texts that are read, the first wins where several stand beside a file."""
+__all__ = ["Mention", "merge", "place", "read_manifest"]
 
 _ONCE: Final = ("split", "licence", "url", "takedown_id", "transcript", "language", "tracks")
 """What all rows of one source must agree on."""
 _KNOWN: Final = ("path", "url", "split", "licence", "takedown_id", "start", "end", "transcript", "language")
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)
-_LANGUAGE: Final = re.compile(r"([a-z]{2})([-_][a-z0-9]+)*", re.IGNORECASE)
 
 
 class Mention(NamedTuple):
@@ -129,12 +127,12 @@ def _language(row: Row) -> str | None:
     text = row.cells.get("language")
     if text is None:
         return None
-    code = _LANGUAGE.fullmatch(str(text))
+    code = language_code(str(text))
     if code is None:
         raise ValueError(
             f"manifest {row.where}, column language: found {text!r}, expected an ISO 639-1 code such as 'en'"
         )
-    return code[1].lower()
+    return code
 
 
 def merge(mentions: Sequence[Mention], repeated: Callable[[str], None]) -> SourceFile:

@@ -79,6 +79,8 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     counted: bool
     """The frames' places are counted, because the container does not time each of them."""
     seconds: float
+    lead: float = 0.0
+    """Seconds from the container's beginning, where a player's clock starts, to the first decoded picture."""
     original: Original
 
     @property
@@ -198,6 +200,7 @@ def _measure(container: InputContainer, demuxer: str, digest: str, profile: Prof
         step=timing.step,
         counted=demuxer in _TIMES_NOT_EACH_FRAME and timing.regular,
         seconds=timing.seconds,
+        lead=_lead(container, contents.first),
         original=_original(demuxer, stream, audio, contents, timing.seconds),
     )
 
@@ -293,6 +296,12 @@ def _timing(stream: VideoStream, times: NDArray[np.int64], profile: Profile) -> 
             "too-short", f"{seconds:.2f} s; profile {profile.name} takes {profile.min_seconds} s or more"
         )
     return _Timing(rate, step, grid is not None and grid.regular, seconds)
+
+
+def _lead(container: InputContainer, first: VideoFrame) -> float:
+    if first.pts is None or first.time_base is None or container.start_time is None:
+        return 0.0
+    return round(float(first.pts * first.time_base - Fraction(container.start_time, av.time_base)), 6)
 
 
 def _assumed_matrix(frame: VideoFrame) -> str | None:

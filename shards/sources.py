@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from unreel.shards.manifests import Mention, merge, place, read_manifest
+from unreel.shards.pairing import pair_transcripts
 from unreel.shards.source_file import TO_THE_END, SourceFile, is_plain_file
 from unreel.shards.tables import MANIFEST_SUFFIXES
 from unreel.shards.web import is_url
@@ -23,7 +24,8 @@ def list_sources(
     """All that `arguments` name, in a fixed order, each file or URL once with all that is said of it.
 
     An argument is a folder (searched to any depth, hidden names left out), a manifest (`.txt`, `.csv`, `.jsonl`,
-    `.parquet`), a file, a URL, or a glob pattern. A manifest that a folder or a pattern holds is a file among others.
+    `.parquet`), a file, a URL, or a glob pattern. A manifest that a folder or a pattern holds is a file among others. A
+    text beside a file of the same name (`clip.srt`, `clip.en.vtt`, `clip.txt`) holds its words and is no source.
 
     Args:
         repeated: called with a sentence for each row that says what another has said.
@@ -35,7 +37,7 @@ def list_sources(
     for argument in arguments:
         for mention in _expand(str(argument)):
             found.setdefault(mention.source.path, []).append(mention)
-    return [merge(mentions, repeated) for mentions in found.values()]
+    return pair_transcripts([merge(mentions, repeated) for mentions in found.values()])
 
 
 def _expand(argument: str) -> Iterable[Mention]:

@@ -28,7 +28,7 @@ def build(
         list[str] | None,
         typer.Argument(
             metavar="SOURCE... OUT",
-            help="Folders, files, globs or CSV manifests, and last the folder to write.",
+            help="Folders, files, globs, URLs or manifests (.txt .csv .jsonl .parquet), and last the folder to write.",
         ),
     ] = None,
     profile: Annotated[
@@ -68,8 +68,9 @@ def build(
     Every source ends as done, skipped or refused, with its reason. A build that was stopped goes on where it was when the
     same command is given again.
 
-    A CSV manifest has a column `path`; further columns become labels, and a column `x[]` with one number a frame
-    becomes a label over time.
+    A manifest has a column `path` (a file or a URL); further columns are `split`, `licence`, `start` and `end` of a span,
+    `transcript`, `language`, and labels of any other name. A text beside a file (`clip.srt`, `clip.en.vtt`) holds its
+    words. docs/manifests.md has all columns with an example of each form.
 
     Example: `unreel build videos/ more/*.mkv shards/`
     """
