@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from unreel.shards.analyse import Box
+from unreel.shards.containers import check_count, check_pages, shows_picture
 from unreel.shards.errors import MediaRefused
 from unreel.shards.geometry import letterbox, stored_size
 from unreel.shards.limits import DEFAULT_LIMITS, Limits
@@ -78,6 +79,8 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """Every `step`-th source frame is stored; the source's rate is constant where this is above 1."""
     counted: bool
     """The frames' places are counted, because the container does not time each of them."""
+    pictures: int
+    """Pictures that the packets promise, from the first on that can be decoded."""
     seconds: float
     lead: float = 0.0
     """Seconds from the container's beginning, where a player's clock starts, to the first decoded picture."""
@@ -97,15 +100,22 @@ class _Packets(msgspec.Struct):
     """Whether every picture says when it is shown, not only when it is decoded."""
     keys: list[int] = []
     """Which of the pictures are key frames."""
+    promised: list[int] = []
+    """Times of those of the pictures that a decoder gives."""
     video_bytes: int = 0
     audio_bytes: int = 0
 
-    def add_picture(self, packet: av.Packet, time: int) -> None:
+    def add_picture(self, packet: av.Packet, time: int, codec: str) -> None:
+        self.video_bytes += packet.size
+        shown = shows_picture(codec, memoryview(packet))
+        if packet.size and not shown:
+            return
+        if shown and not packet.is_discard:
+            self.promised.append(time)
         self.timed = self.timed and packet.pts is not None
         if packet.is_keyframe:
             self.keys.append(len(self.times))
         self.times.append(time)
-        self.video_bytes += packet.size
 
     @property
     def gop(self) -> int:
@@ -142,6 +152,8 @@ def probe(source: SourceFile, profile: Profile, limits: Limits = DEFAULT_LIMITS)
         raise MediaRefused("unreadable", "not a regular file that can be read")
     limits.check("bytes", os.path.getsize(source.path))
     demuxer, digest = _identify_and_digest(source)
+    if demuxer == "ogg":
+        check_pages(source.path)
     try:
         with av.open(f"file:{source.path}", format=demuxer, options=_open_options(limits)) as container:
             return _measure(container, demuxer, digest, profile, limits)
@@ -184,6 +196,7 @@ def _measure(container: InputContainer, demuxer: str, digest: str, profile: Prof
     _check_claims(container, stream, audio, limits)
     contents = _read_through(container, stream, audio, limits)
     _check_length(container, demuxer, contents)
+    check_count(demuxer, stream.frames, len(contents.packets.times))
     timing = _timing(stream, contents.times, profile)
     crop = letterbox(container, stream, contents.first, timing.seconds)
     width, height = stored_size(contents.first, stream, crop, profile)
@@ -198,6 +211,7 @@ def _measure(container: InputContainer, demuxer: str, digest: str, profile: Prof
         height=height,
         rate=timing.rate.as_integer_ratio(),
         step=timing.step,
+        pictures=_promised(contents),
         counted=demuxer in _TIMES_NOT_EACH_FRAME and timing.regular,
         seconds=timing.seconds,
         lead=_lead(container, contents.first),
@@ -254,7 +268,7 @@ def _read_through(
             # Theora and AVI have packets without a byte: the frame before is shown again.
             if first is None and packet.size:
                 first = next(iter(stream.decode(packet)), None)
-            packets.add_picture(packet, time)
+            packets.add_picture(packet, time, stream.codec_context.name)
             limits.check("frames", len(packets.times))
         elif audio is not None and packet.stream_index == audio.index:
             packets.audio_bytes += packet.size
@@ -273,6 +287,12 @@ def _check_length(container: InputContainer, demuxer: str, contents: _Contents) 
         raise MediaRefused(
             "truncated", f"the header states {stated:.1f} s, the packets end at {contents.end:.1f} s"
         )
+
+
+def _promised(contents: _Contents) -> int:
+    """Pictures before the first key frame are not decoded; from there on each packet has one."""
+    first = contents.first.pts
+    return sum(first is None or time >= first for time in contents.packets.promised)
 
 
 class _Timing(NamedTuple):

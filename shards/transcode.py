@@ -28,6 +28,8 @@ _MICROSECONDS: Final = 1_000_000
 # Decoded times may end this many frames from where the count ends.
 _MOST_DRIFT: Final = 1.5
 _FRAME_LINE: Final = re.compile(r"frame:(\d+)\s+pts:(-?\d+)")
+# FFmpeg's own VP9 decoder does not notice that a packet was read too far or not to its end, and dav1d only when told to.
+_STRICT_DECODERS: Final = {"vp9": {"c:v": "libvpx-vp9"}, "libdav1d": {"strict": "strict"}}
 _MARK: Final = "unreel"
 # swscale and swresample give the same numbers on every machine only when they are told to.
 _LAYOUTS: Final = {1: "mono", 2: "stereo"}
@@ -76,7 +78,8 @@ def _input_options(probe: Probe, limits: Limits) -> dict[str, Any]:
         "protocol_whitelist": "file",
         "max_pixels": limits.pixels,
         "max_streams": limits.streams + 1,
-        "err_detect": "explode",
+        "err_detect": "crccheck+bitstream+buffer+explode",
+        **_STRICT_DECODERS.get(probe.original.video_codec or "", {}),
         "flags": "+bitexact",
         "threads": 1,
         # Time stamps as they are in the container: the first decoded picture is the origin, for sound as well.
@@ -212,6 +215,10 @@ class Decode:
         numbers = np.array([int(number) for number, _ in lines])
         if not np.array_equal(numbers, np.arange(len(numbers))):
             raise MediaRefused("changes-form", "size or pixel format of the picture change on the way")
+        if len(lines) != self._probe.pictures:
+            raise MediaRefused(
+                "frames-missing", f"{len(lines)} pictures came out of packets for {self._probe.pictures}"
+            )
         times = np.array([int(time) for _, time in lines]) / _MICROSECONDS
         changes = (int(number) for number, _ in _FRAME_LINE.findall(rest["cuts"].decode()))
         # scdet holds a change against the change before, and frame 1 has none before it.
