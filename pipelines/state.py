@@ -10,7 +10,11 @@ from unreel.shards.errors import StateMismatch
 __all__ = ["STATE_VERSION", "check_state", "settings_of"]
 
 STATE_VERSION: Final = 1
-"""Raised when the same numbers would mean another stream: order, draws, or what a position is."""
+"""Raised when the same numbers would mean another stream: order, draws, or what a position is.
+
+`tests/golden/order` holds what each version draws; a change that breaks it raises this and adds a file there, and states
+of older versions are refused by name: no run goes on with other samples in silence.
+"""
 
 
 def settings_of(value: object) -> Any:

@@ -1,6 +1,7 @@
 """Compiled selections: what was compiled is what is read, on disk or not, and damage is seen."""
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from unreel.pipelines import selection as selections
 from unreel.pipelines.compiled import Compiled, compile_codes, load_codes, store_codes
+from unreel.pipelines.order import Order
 from unreel.pipelines.pretext.task import Needs
 from unreel.pipelines.selection import Selection, select
 from unreel.shards.catalogue import Catalogue
@@ -206,3 +208,28 @@ def test_a_label_with_too_many_values_is_no_class(own: Catalogue, monkeypatch: p
     monkeypatch.setattr(selections, "MOST_CLASSES", 35)
     with pytest.raises(ValueError, match="balance 'number': more than 35 values"):
         select(own, Needs(), split=None, holdout=0.0, balance="number")
+
+
+def held(folder: Path, shards: int, samples: int) -> int:
+    """Bytes that are held at most while a stored selection is opened and two far batches are located."""
+    counts = np.full(shards, samples, np.int64)
+    codes = [[1, 1, 0, 1] * (samples // 4)] * shards
+    store_codes(folder, counts, Undivided(codes), ONE)
+    tracemalloc.start()
+    try:
+        compiled = load_codes(folder, counts, ONE)
+        assert compiled is not None
+        order = Order(Selection(compiled.counts[0], compiled.accepted), 1)
+        assert len(set(order.locate(range(10**9, 10**9 + 128)))) == 128
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_grows_with_shards_and_not_with_samples(tmp_path: Path) -> None:
+    held(tmp_path / "warm", 10, 40)
+    few, many = held(tmp_path / "a", 2000, 40), held(tmp_path / "b", 2000, 400)
+    double = held(tmp_path / "c", 4000, 40)
+    # Ten times the samples: only those of the 64 shards of a window are unpacked.
+    assert many - few < 64 * 400 * 8
+    assert 1.5 * few < double < 2.5 * few
