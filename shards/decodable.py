@@ -1,18 +1,19 @@
 """Does a sample decode? Every picture and every sound sample of it, strictly, counted against its sidecar."""
 
 import io
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from unreel.shards.errors import MediaRefused
 from unreel.shards.sample import Audio, Image, Sidecar, Video
 from unreel.shards.signatures import HEAD_BYTES, identify
 
-__all__ = ["FAILURES", "decode_breaches", "open_member"]
+__all__ = ["FAILURES", "StoredPacket", "decode_breaches", "find_packets", "open_member"]
 
 FAILURES: Final = (av.FFmpegError, ArithmeticError, EOFError, LookupError, ValueError)
 """What PyAV raises on damaged media; some of it comes from its own tables and not from FFmpeg."""
@@ -22,6 +23,17 @@ _PICTURES: Final = {
     b"\xff\xd8\xff": "jpeg_pipe",
     b"\x89PNG\r\n\x1a\n": "png_pipe",
 }
+_BLOCK_HEADER: Final = 64
+
+
+class StoredPacket(NamedTuple):
+    """One packet where it lies in its member."""
+
+    offset: int
+    size: int
+    key: bool
+    time: int | None
+    """Presentation time, in units of the stream."""
 
 
 def decode_breaches(sidecar: Sidecar, members: Mapping[str, memoryview]) -> Iterator[str]:
@@ -47,9 +59,11 @@ def open_member(data: memoryview | bytes, name: str) -> InputContainer:
     """
     head = bytes(data[:HEAD_BYTES])
     demuxer = next((pipe for magic, pipe in _PICTURES.items() if head.startswith(magic)), None)
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        demuxer = "webp_pipe"
     # A playlist inside a member would be followed if FFmpeg could choose; nothing here may open another file.
     options = {**_STRICT, "protocol_whitelist": ""}
-    return av.open(io.BytesIO(data), "r", format=demuxer or identify(head, name), options=options)
+    return av.open(io.BytesIO(data), "r", format=demuxer or identify(head, f"member.{name}"), options=options)
 
 
 def _breaches(part: Video | Audio | Image, data: memoryview) -> Iterator[str]:
@@ -59,36 +73,52 @@ def _breaches(part: Video | Audio | Image, data: memoryview) -> Iterator[str]:
         elif isinstance(part, Image):
             yield from _image(part, container)
         else:
-            yield from _video(part, container)
+            yield from _video(part, container, data)
 
 
-def _video(video: Video, container: InputContainer) -> Iterator[str]:
+def find_packets(container: InputContainer, stream: VideoStream, data: memoryview) -> list["StoredPacket"]:
+    """The packets of a picture in stream order, each where its bytes lie in `data`.
+
+    Raises:
+        MediaRefused: the container does not store packets as they are decoded, or hides some of them.
+    """
+    found = []
+    for packet in container.demux(stream):
+        if not packet.size:
+            continue
+        if packet.is_discard:
+            raise MediaRefused("edited", "its edit list hides frames; `unreel build` stores what is shown")
+        payload, near = bytes(packet), max(0, packet.pos or 0)
+        # Matroska states where a block begins; the payload follows its header.
+        offset = bytes(data[near : near + len(payload) + _BLOCK_HEADER]).find(payload)
+        if offset < 0:
+            raise MediaRefused("packets-not-whole", "the container splits or changes the codec's packets")
+        found.append(StoredPacket(near + offset, len(payload), packet.is_keyframe, packet.pts))
+    return found
+
+
+def _video(video: Video, container: InputContainer, data: memoryview) -> Iterator[str]:
     stream = container.streams.video[0]
     stream.codec_context.options = _STRICT
     # Members are decoded beside each other; FFmpeg's own threads would only fight.
     stream.codec_context.thread_count = 1
-    rows: list[tuple[int, int, bool]] = []
+    yield from _table(video, find_packets(container, stream, data))
+    container.seek(0)
     frames = 0
-    for packet in container.demux(stream):
-        if packet.size:
-            rows.append((packet.pos or 0, packet.size, packet.is_keyframe))
-        for frame in packet.decode():
-            frames += 1
-            if (frame.width, frame.height) != (video.width, video.height) or frame.is_corrupt:
-                yield (
-                    f"expected frames of {video.width}x{video.height}, "
-                    f"found frame {frames - 1} of {frame.width}x{frame.height}"
-                    + (", damaged" if frame.is_corrupt else "")
-                )
-                return
+    for frame in container.decode(stream):
+        frames += 1
+        if (frame.width, frame.height) != (video.width, video.height) or frame.is_corrupt:
+            damaged = ", damaged" if frame.is_corrupt else ""
+            found = f"found frame {frames - 1} of {frame.width}x{frame.height}{damaged}"
+            yield f"expected frames of {video.width}x{video.height}, {found}"
+            return
     if frames != video.frames:
         yield f"expected {video.frames} frames, decoded {frames}"
-    yield from _table(video, rows)
 
 
-def _table(video: Video, rows: list[tuple[int, int, bool]]) -> Iterator[str]:
+def _table(video: Video, packets: Sequence["StoredPacket"]) -> Iterator[str]:
     stated = [video.packets.offsets, video.packets.sizes, np.frombuffer(video.packets.key, "u1")]
-    found = np.array(rows, np.int64).reshape(-1, 3)
+    found = np.array([packet[:3] for packet in packets], np.int64).reshape(-1, 3)
     if len(found) != len(stated[0]):
         yield f"expected {len(stated[0])} packets, the container has {len(found)}"
         return

@@ -23,11 +23,12 @@ import msgspec
 from unreel.shards.errors import MediaRefused
 from unreel.shards.isolation import start_without_network
 from unreel.shards.limits import Limits
+from unreel.shards.members import Described
 from unreel.shards.probe import Probe
 from unreel.shards.profiles import Profile
 from unreel.shards.sources import SourceFile
 
-__all__ = ["LENGTH", "Answer", "Request", "probe_safely"]
+__all__ = ["LENGTH", "Answer", "MemberRequest", "Request", "describe_safely", "probe_safely"]
 
 LENGTH: Final = struct.Struct("<I")
 """What goes before a request or an answer: its length in bytes."""
@@ -38,7 +39,7 @@ _MOST_FILES: Final = 64
 _ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What the process is asked: what is this source?"""
 
     source: SourceFile
@@ -46,10 +47,23 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
 
 
+class MemberRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What the process is asked: what is this member of a tar?"""
+
+    path: str
+    """Of the tar."""
+    offset: int
+    size: int
+    name: str
+    """Its extension."""
+    limits: Limits
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """One of three: the probe, a refusal (reason, detail), or the traceback of a mistake of ours."""
+    """One of these: what was found, a refusal (reason, detail), or the traceback of a mistake of ours."""
 
     probe: Probe | None = None
+    member: Described | None = None
     refused: tuple[str, str] | None = None
     failed: str | None = None
 
@@ -60,15 +74,33 @@ def probe_safely(source: SourceFile, profile: Profile, limits: Limits) -> Probe:
     Raises:
         MediaRefused: as `probe` does; or `crashed`, `timed-out`, `too-much-memory` where the process did not survive it.
     """
-    request = msgspec.json.encode(Request(source=source, profile=profile, limits=limits))
     size = os.path.getsize(source.path) if os.path.exists(source.path) else 0
+    request = Request(source=source, profile=profile, limits=limits)
+    answer = _answer(request, source.path, limits, size)
+    assert answer.probe is not None
+    return answer.probe
+
+
+def describe_safely(request: MemberRequest) -> Described:
+    """`describe_member` in a process of its own.
+
+    Raises:
+        MediaRefused: as `describe_member` does, or because the process did not survive it; see `probe_safely`.
+    """
+    answer = _answer(request, request.path, request.limits, request.size)
+    assert answer.member is not None
+    return answer.member
+
+
+def _answer(request: Request | MemberRequest, path: str, limits: Limits, size: int) -> Answer:
     with _lock:
-        answer = msgspec.json.decode(_ask(request, limits, limits.probe_wall(size)), type=Answer)
+        data = _ask(msgspec.json.encode(request), limits, limits.probe_wall(size))
+    answer = msgspec.json.decode(data, type=Answer)
     if answer.refused is not None:
         raise MediaRefused(*answer.refused)
-    if answer.probe is None:
-        raise RuntimeError(f"probing {source.path} failed:\n{answer.failed}")
-    return answer.probe
+    if answer.failed is not None:
+        raise RuntimeError(f"probing {path} failed:\n{answer.failed}")
+    return answer
 
 
 class _Child:

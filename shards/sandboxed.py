@@ -10,17 +10,20 @@ from typing import BinaryIO, Final
 import msgspec
 
 from unreel.shards.errors import MediaRefused
+from unreel.shards.members import Described, describe_member
 from unreel.shards.probe import probe
-from unreel.shards.sandbox import LENGTH, Answer, Request
+from unreel.shards.sandbox import LENGTH, Answer, MemberRequest, Request
 
 __all__ = ["answer", "main"]
 
 _PR_SET_PDEATHSIG: Final = 1
 
 
-def answer(request: Request) -> Answer:
-    """What a source is, or why it is refused."""
+def answer(request: Request | MemberRequest) -> Answer:
+    """What a source or a member is, or why it is refused."""
     try:
+        if isinstance(request, MemberRequest):
+            return Answer(member=_describe(request))
         return Answer(probe=probe(request.source, request.profile, request.limits))
     except MediaRefused as refusal:
         return Answer(refused=(refusal.reason, refusal.detail))
@@ -29,6 +32,12 @@ def answer(request: Request) -> Answer:
         return Answer(refused=(spent.reason, spent.detail))
     except Exception:  # noqa: BLE001  the worker raises it again, with the source's name
         return Answer(failed=traceback.format_exc())
+
+
+def _describe(request: MemberRequest) -> Described:
+    with open(request.path, "rb") as file:
+        data = os.pread(file.fileno(), request.size, request.offset)
+    return describe_member(data, request.name, request.limits)
 
 
 def main() -> None:
@@ -40,7 +49,7 @@ def main() -> None:
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     while length := requests.read(LENGTH.size):
-        request = msgspec.json.decode(requests.read(LENGTH.unpack(length)[0]), type=Request)
+        request = msgspec.json.decode(requests.read(LENGTH.unpack(length)[0]), type=Request | MemberRequest)
         _send(answers, msgspec.json.encode(answer(request)))
 
 

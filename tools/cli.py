@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "doctor": "unreel.tools.doctor",
     "synth": "unreel.tools.synth.command",
     "build": "unreel.tools.build",
+    "index": "unreel.tools.index",
     "verify": "unreel.tools.verify",
     "remove": "unreel.tools.remove",
     "inspect": "unreel.tools.inspect",
