@@ -15,12 +15,13 @@ from unreel.shards.engines.work import Note
 from unreel.shards.errors import IdentityMismatch, MediaRefused, WorkerLost
 from unreel.shards.faults import fault
 from unreel.shards.files import write_atomic
-from unreel.shards.folder import Plan, begin, locked
+from unreel.shards.folder import Plan, begin
 from unreel.shards.grouping import Entry, group_entries, groups_digest
 from unreel.shards.identity import builder_identity, differences
 from unreel.shards.index import INDEX_SUFFIX, identity_text
 from unreel.shards.intake import build_entry, look_at
 from unreel.shards.limits import DEFAULT_LIMITS, Limits
+from unreel.shards.lock import locked
 from unreel.shards.probe import SKIPPED
 from unreel.shards.profile_file import find_profile
 from unreel.shards.profiles import DEFAULT_PROFILE, Profile

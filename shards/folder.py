@@ -1,20 +1,15 @@
-"""The folder that a build writes: one builder at a time, begun once, never mixed with another identity or other sources."""
+"""The folder that a build writes: begun once, never mixed with another identity or other sources."""
 
-import fcntl
-import os
-import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from unreel.shards.errors import CatalogueError, IdentityMismatch
-from unreel.shards.files import remove_partials, write_atomic
+from unreel.shards.files import write_atomic
 from unreel.shards.identity import differences
 from unreel.shards.index import INDEX_SUFFIX
 
-__all__ = ["Plan", "begin", "locked"]
+__all__ = ["Plan", "begin"]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,32 +19,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     shards: int
     digest: str
     """Over the sources and their division into shards."""
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for one builder, and remove what a killed one left half written.
-
-    Raises:
-        CatalogueError: another builder holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            raise CatalogueError(
-                f"{folder}: another build is writing here ({lock.read() or 'just started'})"
-            ) from error
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {platform.node()}")
-        lock.flush()
-        try:
-            remove_partials(folder)
-            yield
-        finally:
-            lock.truncate(0)
 
 
 def begin(folder: Path, plan: Plan) -> None:

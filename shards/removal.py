@@ -15,7 +15,7 @@ from unreel.shards.catalogue import read_index
 from unreel.shards.commit import settle_folder
 from unreel.shards.errors import CatalogueError
 from unreel.shards.files import write_atomic
-from unreel.shards.folder import locked
+from unreel.shards.lock import locked
 from unreel.shards.reader import read_shard
 from unreel.shards.rewrite import committed_shards, rewrite
 from unreel.shards.sample import Sidecar, Source

@@ -14,8 +14,8 @@ import msgspec
 from unreel.shards.catalogue import read_index, recompile_catalogue
 from unreel.shards.commit import remove_shard, settle, settle_folder
 from unreel.shards.errors import CatalogueError, ShardError
-from unreel.shards.folder import locked
 from unreel.shards.index import INDEX_SCHEMA, INDEX_SUFFIX, ShardIndex
+from unreel.shards.lock import locked
 from unreel.shards.migrations import upgrade_sidecar, version_of
 from unreel.shards.pool import Pool
 from unreel.shards.reader import read_shard

@@ -12,14 +12,17 @@ from rich.table import Table
 from unreel.tools.console import Exit, console, output, progress, write_result
 from unreel.tools.profile_table import profile_records, profile_table
 from unreel.tools.sizes import read_size
+from unreel.tools.stopping import stop_in_good_order
 
 if TYPE_CHECKING:
     from unreel.shards.build import BuildSummary
+    from unreel.shards.engines import Engine
 
 __all__ = ["build"]
 
 # So many refused sources are shown on the screen; all of them are in build.json.
 _SHOWN: Final = 20
+_ENGINES: Final = ("local", "ray")
 _STAGES: Final = {"probe": "looking at sources", "build": "building"}
 
 
@@ -38,7 +41,17 @@ def build(
         ),
     ] = "clips-128",
     workers: Annotated[
-        int | None, typer.Option(help="Processes, one core each.  [default: all cores]")
+        int | None,
+        typer.Option(help="Processes, one core each.  [default: all cores; with --address, the cluster's]"),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="Where the work runs: local (processes of this machine) or ray.")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Ray cluster to join, such as 10.0.0.5:6379 or auto.  [default: one of this machine alone]"
+        ),
     ] = None,
     clip_seconds: Annotated[
         float | None, typer.Option(help="Longest clip in seconds.  [default: the profile's, 10]")
@@ -72,7 +85,11 @@ def build(
     `transcript`, `language`, and labels of any other name. A text beside a file (`clip.srt`, `clip.en.vtt`) holds its
     words. docs/manifests.md has all columns with an example of each form.
 
+    With `--engine ray` the machines of a cluster share the work. They need the same versions (another one is refused), and
+    the sources and the output folder under the same paths.
+
     Example: `unreel build videos/ more/*.mkv shards/`
+    or `unreel build videos/ shards/ --engine ray --address auto`
     """
     from unreel.shards.build import build as build_shards
     from unreel.tools.limits import read_limits
@@ -83,12 +100,12 @@ def build(
         raise typer.Exit(Exit.DONE)
     *sources, out = _split(paths or [])
     target = None if shard_bytes is None else read_size("--shard-bytes", shard_bytes)
-    with closing(_Bars()) as bars:
+    with stop_in_good_order(), closing(_Bars()) as bars, _engine(engine, address, workers) as running:
         summary = build_shards(
             sources,
             out,
             profile=profile,
-            workers=workers or len(os.sched_getaffinity(0)),
+            engine=running,
             clip_seconds=clip_seconds,
             shard_bytes=target,
             limits=read_limits(limit or ()),
@@ -97,6 +114,20 @@ def build(
     _print_summary(summary, out)
     write_result(_as_table(summary), json)
     raise typer.Exit(_exit_code(summary, ceiling))
+
+
+def _engine(name: str, address: str | None, workers: int | None) -> "Engine":
+    if name not in _ENGINES:
+        raise ValueError(f"--engine {name}: allowed are {', '.join(_ENGINES)}")
+    if name == "ray":
+        from unreel.shards.engines.ray import RayEngine
+
+        return RayEngine(address, workers=workers)
+    if address is not None:
+        raise ValueError(f"--address {address}: goes with --engine ray")
+    from unreel.shards.engines import LocalEngine
+
+    return LocalEngine(len(os.sched_getaffinity(0)) if workers is None else workers)
 
 
 def _split(paths: list[str]) -> list[str]:

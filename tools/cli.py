@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from unreel.shards.errors import UnreelError
 from unreel.tools.console import Exit, console
+from unreel.tools.stopping import Stopped
 
 __all__ = ["COMMANDS", "app", "main"]
 
@@ -64,6 +65,9 @@ def main() -> None:
         _stop(error, Exit.USAGE)
     except (UnreelError, OSError) as error:
         _stop(error, Exit.FAILED)
+    except Stopped as stop:
+        console.print(f"stopped by {stop}; the same command continues")
+        sys.exit(128 + stop.number)
     except KeyboardInterrupt:
         console.print("stopped")
         sys.exit(130)

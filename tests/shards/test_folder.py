@@ -5,23 +5,9 @@ from pathlib import Path
 import pytest
 
 from unreel.shards.errors import CatalogueError, IdentityMismatch
-from unreel.shards.folder import Plan, begin, locked
+from unreel.shards.folder import Plan, begin
 
 PLAN = Plan(identity={"unreel": "1", "ffmpeg": "9.0"}, shards=2, digest="aa")
-
-
-def test_second_builder_is_told_who_writes(tmp_path: Path) -> None:
-    with locked(tmp_path), pytest.raises(CatalogueError, match=r"process .* on"), locked(tmp_path):
-        pass
-    with locked(tmp_path):
-        pass
-
-
-def test_what_a_killed_builder_left_half_written_is_removed(tmp_path: Path) -> None:
-    (tmp_path / ".shard-000000.tar.partial").write_bytes(b"half")
-    (tmp_path / "shard-000001.tar").write_bytes(b"whole")
-    with locked(tmp_path):
-        assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "shard-000001.tar"]
 
 
 def test_same_plan_continues(tmp_path: Path) -> None:

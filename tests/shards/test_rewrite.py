@@ -14,8 +14,8 @@ from unreel.shards import rewrite as rewrite_module
 from unreel.shards.catalogue import Catalogue, compile_catalogue, read_index
 from unreel.shards.commit import replace_shard
 from unreel.shards.errors import CatalogueError, ShardError
-from unreel.shards.folder import locked
 from unreel.shards.index import write_index
+from unreel.shards.lock import locked
 from unreel.shards.reader import read_shard
 from unreel.shards.rewrite import rewrite, rewrite_shard
 from unreel.shards.sample import Sidecar
