@@ -21,7 +21,6 @@ from unreel.shards.catalogue import compile_catalogue, identity_text, read_index
 from unreel.shards.commit import index_path
 from unreel.shards.errors import CatalogueError, MediaRefused, ShardError
 from unreel.shards.files import write_atomic
-from unreel.shards.folder import locked
 from unreel.shards.foreign import TEXTS, RawSample, group_members, mapped_key, pick, read_words
 from unreel.shards.index import (
     INDEX_SUFFIX,
@@ -35,6 +34,7 @@ from unreel.shards.index import (
     write_index,
 )
 from unreel.shards.limits import DEFAULT_LIMITS, Limits
+from unreel.shards.lock import locked
 from unreel.shards.members import Described
 from unreel.shards.pool import Pool
 from unreel.shards.sample import Audio, Sidecar, Source, Video, audio_length, write_sidecar
