@@ -176,7 +176,7 @@ class _Demo:
         path.parent.mkdir(exist_ok=True)
         pretext = build_task(config.task)
         size = -(-rows // pretext.needs.group) * pretext.needs.group
-        catalogue = Catalogue.open(config.data.shards)
+        catalogue = Catalogue.open(self.folder.shards)
         with Loader(
             catalogue, pretext, batch_size=size, seed=config.train.seed, holdout=config.data.holdout
         ) as loader:

@@ -31,6 +31,7 @@ from unreel.pipelines.pretext.task import PretextBatch, PretextTask
 from unreel.pipelines.stills import Stills
 from unreel.shards.catalogue import Catalogue
 from unreel.shards.reader import Reader
+from unreel.tools.data import only_folder
 from unreel.tools.evaluation import LOW_LEVEL, TRAINED, UNTRAINED, Evaluation, Knowledge
 from unreel.tools.twin import transplant, with_settings
 
@@ -84,7 +85,7 @@ def evaluate_run(
     """
     begun = time.perf_counter()
     loaded = load_run(run)
-    catalogue = Catalogue.open(data or loaded.recipe.data.shards)
+    catalogue = Catalogue.open(data or only_folder(loaded.recipe.data.shards))
     return Evaluation(
         run=str(run),
         data=str(catalogue.folder),

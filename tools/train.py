@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from unreel.tools.console import Ticker, console, progress, write_result
+from unreel.tools.data import data_overrides, open_data
 
 if TYPE_CHECKING:
     from unreel.models.training import RunConfig, RunFolder, TrainingResult
@@ -25,7 +26,11 @@ _SIGNAL_BASE: Final = 128
 def train(
     recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a shipped recipe.")],
     data: Annotated[
-        Path | None, typer.Option(help="Folder of shards; else the recipe's data.shards.")
+        list[str] | None,
+        typer.Option(
+            metavar="FOLDER[=WEIGHT]",
+            help="Folder of shards, repeatable with weights; else the recipe's data.shards.",
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Run folder, made by the run.")] = Path("run"),
     overrides: Annotated[
@@ -50,6 +55,8 @@ def train(
 
         unreel train correspondence_tiny --data world-shards --out runs/sound --set train.steps=200
 
+        unreel train shuffle_and_learn --data clips=0.7 --data more-clips=0.3 --set 'data.filters={luma=[16,240]}'
+
     RUN holds recipe.toml, metrics.jsonl, checkpoints/ and tensorboard/ (`tensorboard --logdir RUN`). SIGTERM and Ctrl-C
     save a checkpoint and stop with exit code 143 and 130; `--resume` then repeats what an unbroken run would have
     done, on CPU to the last bit.
@@ -57,7 +64,7 @@ def train(
     from unreel.models.training import RunFolder
     from unreel.tools.recipe import read_recipe
 
-    config = read_recipe(recipe, overrides=[*_data_override(data), *(overrides or [])])
+    config = read_recipe(recipe, overrides=[*data_overrides(data or []), *(overrides or [])])
     result = run_training(config, RunFolder(out), resume=resume)
     _tell(result, out)
     write_result(_result_table(result, out), json)
@@ -126,10 +133,6 @@ class _Screen:
         """The bar closes itself."""
 
 
-def _data_override(data: Path | None) -> list[str]:
-    return [] if data is None else [f"data.shards={data.resolve()}"]
-
-
 def _prepare(config: "RunConfig", stack: ExitStack) -> tuple["RunConfig", "Loader", "Loader | None"]:
     """The resolved settings, the loader of the training sources and that of the held-out ones; `stack` closes both."""
     import msgspec
@@ -148,24 +151,27 @@ def _prepare(config: "RunConfig", stack: ExitStack) -> tuple["RunConfig", "Loade
 def _open_loader(config: "RunConfig", *, split: str) -> "Loader":
     from unreel.models.training import build_task
     from unreel.pipelines.loader import FailurePolicy, Loader
-    from unreel.shards.catalogue import Catalogue
 
-    if not config.data.shards:
-        raise ValueError("the recipe names no shards: add --data FOLDER")
-    return Loader(
-        Catalogue.open(Path(config.data.shards)),
-        build_task(config.task),
-        batch_size=config.train.batch_size,
-        seed=config.train.seed,
-        split=split,
-        holdout=config.data.holdout,
-        backend=config.loader.backend,
-        threads=config.loader.threads,
-        workers=config.loader.workers,
-        failures=FailurePolicy(mode=config.loader.failures),
-        device=config.train.device,
-        prefetch=config.loader.prefetch,
-    )
+    # Which samples suit is found out once and kept; on a large data set that takes minutes.
+    with progress(None, "selecting samples") as ticker:
+        return Loader(
+            open_data(config.data.shards),
+            build_task(config.task),
+            batch_size=config.train.batch_size,
+            seed=config.train.seed,
+            split=split,
+            holdout=config.data.holdout,
+            filters=config.data.filters,
+            # Validation shows each held-out clip as often as any other.
+            balance=config.data.balance or None if split == "train" else None,
+            backend=config.loader.backend,
+            threads=config.loader.threads,
+            workers=config.loader.workers,
+            failures=FailurePolicy(mode=config.loader.failures),
+            device=config.train.device,
+            prefetch=config.loader.prefetch,
+            progress=ticker.follow,
+        )
 
 
 def _tell(result: "TrainingResult", out: Path) -> None:

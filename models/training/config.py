@@ -35,10 +35,14 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class DataConfig(Section, frozen=True, kw_only=True):
     """Which samples."""
 
-    shards: str = ""
-    """Folder with `catalogue.json`; `unreel train --data` fills it in."""
+    shards: str | dict[str, Positive] = ""
+    """Folder with `catalogue.json`, or several with their weights; `unreel train --data` fills it in."""
     holdout: Share = 0.2
     """Share of the sources, those without a split of their own, that is kept for validation."""
+    filters: dict[str, tuple[float, float]] = {}
+    """Smallest and largest length, size, motion ... of a sample; the names are those of `pipelines/criteria.py`."""
+    balance: str = ""
+    """Label whose values come equally often in training; empty takes samples as often as they are there."""
 
 
 class OptimiserConfig(Section, frozen=True, kw_only=True):
@@ -138,6 +142,16 @@ def format_toml(config: RunConfig) -> str:
         tables = content.items() if section == "towers" else [("", content)]
         for kind, table in tables:
             lines += ["", f"[{section}.{kind}]" if kind else f"[{section}]"]
-            # A JSON string, number, boolean or flat array is written in TOML as in JSON.
-            lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()]
+            lines += [f"{key} = {_toml_value(value)}" for key, value in table.items()]
     return "\n".join(lines[1:]) + "\n"
+
+
+def _toml_value(value: object) -> str:
+    """A JSON string, number, boolean or flat array is written in TOML as in JSON; a table is written on one line."""
+    if not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    return (
+        "{"
+        + ", ".join(f"{json.dumps(k, ensure_ascii=False)} = {_toml_value(v)}" for k, v in value.items())
+        + "}"
+    )

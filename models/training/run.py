@@ -150,7 +150,7 @@ def continue_config(saved: RunConfig, given: RunConfig) -> RunConfig:
     fixed = [
         f"{key}: {before.get(key)!r} saved, {now.get(key)!r} asked for"
         for key in differing
-        if key not in _FREE
+        if key not in _FREE and not key.startswith("data.shards.")
     ]
     if fixed:
         raise StateMismatch(

@@ -63,6 +63,7 @@ def test_R3_each_of_40_positions_is_taken_up_by_a_fresh_process(
             "setting": setting,
             "state": json.loads(state),
             "steps": min(rest, POSITIONS - n),
+            "process": n,
         }
         for setting, (states, _) in runs.items()
         for n, state in enumerate(states)
@@ -103,7 +104,7 @@ def test_R4_another_world_size_goes_on_with_the_same_batches(
             "rank": rank,
             "world": world,
         }
-        | {"steps": steps - before}
+        | {"steps": steps - before, "process": f"{rank} of {world}"}
         for setting, before, world in resumes
         for rank in range(world)
     ]
@@ -123,8 +124,16 @@ def test_R4_another_world_size_goes_on_with_the_same_batches(
 
 
 def _answers(requests: list[dict[str, Any]], full: bool) -> list[Any]:
-    """In full each request has a process of its own; in the small form one process takes up all of them."""
-    return [elsewhere([request])[0] for request in requests] if full else elsewhere(requests)
+    """In full each `process` is one of its own; in the small form one process takes up all states."""
+    groups: dict[object, list[int]] = {}
+    for number, request in enumerate(requests):
+        groups.setdefault(request["process"] if full else 0, []).append(number)
+    found = [
+        pair
+        for numbers in groups.values()
+        for pair in zip(numbers, elsewhere([requests[number] for number in numbers]), strict=True)
+    ]
+    return [answer for _, answer in sorted(found)]
 
 
 def _state_at_world_2(folders: list[str], setting: str, steps: int) -> dict[str, Any]:

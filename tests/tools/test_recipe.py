@@ -89,7 +89,7 @@ def test_overrides_are_toml_or_else_text(recipe: str) -> None:
         ("task.tau_max=1", "unknown key 'tau_max' in section 'task': did you mean 'tau_max_seconds'?"),
         ("towers.frame.grids=2", "unknown key 'grids' in section 'towers.frame': did you mean 'grid'?"),
         ("objective.heads=1", "unknown key 'heads' in section 'objective': did you mean 'head'?"),
-        ("loader.zzz=1", "unknown key 'zzz' in section 'loader': known are backend, threads, prefetch"),
+        ("loader.zzz=1", "unknown key 'zzz' in section 'loader': known are backend, threads"),
         ("train.steps=many", "train.steps: Expected `int`, got `str`"),
         ("train.steps=0", "train.steps: Expected `int` >= 1"),
         ("train.steps=1.5", "train.steps: Expected `int`, got `float`"),

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from unreel.models.training import RunFolder, load_run
 from unreel.models.training.log import read_metrics
-from unreel.shards.catalogue import Catalogue
+from unreel.shards.catalogue import Catalogue, compile_catalogue
+from unreel.shards.errors import StateMismatch
 from unreel.tools.cli import app
 
 SMALL = (
@@ -115,3 +116,29 @@ def test_a_run_survives_a_damaged_checkpoint(
     (newest / "optimizer.safetensors").write_bytes(b"")
     assert invoke(*arguments("shuffle_and_learn_tiny", tiny_catalogue.folder, run), "--resume") == 0
     assert exact_rows(run) == exact_rows(unbroken)
+
+
+def test_several_data_sets_by_weight_and_balance(tiny_catalogue: Catalogue, tmp_path: Path) -> None:
+    other = tmp_path / "other=set"
+    other.mkdir()
+    for path in tiny_catalogue.folder.glob("tiny-1*"):
+        shutil.copy(path, other)
+    compile_catalogue(other, identity=tiny_catalogue.identity, profile={})
+    settings = ("data.balance=size", "data.filters={luma=[1,250]}")
+    words = arguments("shuffle_and_learn_tiny", tiny_catalogue.folder, tmp_path / "run", settings=settings)
+    words[words.index("--data") + 1] += "=0.75"
+    words += ["--data", f"{other}=0.25"]
+    assert invoke(*words) == 0
+    data = load_run(tmp_path / "run").recipe.data
+    assert data.shards == {str(tiny_catalogue.folder): 0.75, str(other): 0.25}
+    assert (data.balance, data.filters) == ("size", {"luma": (1, 250)})
+    # Shards may have moved; their weights are a part of the stream.
+    moved = tmp_path / "moved"
+    other.rename(moved)
+    words[-1] = f"{moved}=0.25"
+    assert invoke(*words, "--resume", "--set", "train.max_seconds=100") == 0
+    words[-1] = f"{moved}=0.5"
+    with pytest.raises(StateMismatch, match="catalogue: the state has"):
+        invoke(*words, "--resume")
+    with pytest.raises(ValueError, match=r"trained on .*tiny.*moved: name the one that is meant with --data"):
+        invoke("eval", str(tmp_path / "run"))
