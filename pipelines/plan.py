@@ -63,12 +63,15 @@ def check_plan(plan: Plan, sidecar: Sidecar) -> None:
 
 
 def _check_picture(plan: Plan, sidecar: Sidecar) -> None:
-    video = sidecar.video
+    video = sidecar.video or sidecar.image
     if video is None:
         raise PlanImpossible(f"sample {sidecar.key}: the plan asks for frames and the sample has no picture")
-    if plan.frames.min() < 0 or plan.frames.max() >= video.frames:
-        wanted = f"{plan.frames.min()} … {plan.frames.max()}"
-        raise PlanImpossible(f"sample {sidecar.key}: frames {wanted} asked for, it has {video.frames}")
+    # Tens of indices: a list is quicker than two reductions of numpy.
+    indices = plan.frames.tolist()
+    frames = 1 if sidecar.video is None else sidecar.video.frames
+    if min(indices) < 0 or max(indices) >= frames:
+        wanted = f"{min(indices)} … {max(indices)}"
+        raise PlanImpossible(f"sample {sidecar.key}: frames {wanted} asked for, it has {frames}")
     window = plan.window
     if window is None:
         raise PlanImpossible(f"sample {sidecar.key}: the plan asks for frames and names no window")

@@ -23,7 +23,11 @@ __all__ = ["Planner"]
 _SEARCHED: Final = 1024
 """Positions searched for the first samples that a task can plan on."""
 
-_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {"video": ("mp4",), "image": ("jpg",), "audio": ("flac",)}
+_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "video": ("mp4",),
+    "image": ("jpg",),
+    "audio": ("flac", "opus"),
+}
 """What is read of a sample beside its sidecar, by what the task needs."""
 
 

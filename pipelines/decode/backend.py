@@ -2,17 +2,31 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from unreel.pipelines.ops.yuv import PlanarYuv
 from unreel.pipelines.plan import Plan, check_plan
 from unreel.shards.errors import DecodeFailed, PlanImpossible
 from unreel.shards.reader import EncodedSample
 from unreel.shards.sample import Sidecar
 
-__all__ = ["BatchShape", "DecodeBackend", "Decoded", "batch_shape", "check_row", "failed"]
+__all__ = [
+    "PIXELS",
+    "BatchShape",
+    "DecodeBackend",
+    "Decoded",
+    "batch_shape",
+    "check_row",
+    "colours_of",
+    "failed",
+    "only_rgb",
+]
+
+PIXELS: Final = ("rgb", "yuv420")
+"""What pictures are handed out as."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,13 +34,16 @@ class Decoded:
     """What a backend made of B samples.
 
     Attributes:
-        frames: uint8 in [0, 255], `[B, T, H, W, 3]`, RGB, on the backend's device; None where no plan takes pictures.
+        frames: uint8 in [0, 255], `[B, T, H, W, 3]`, RGB, on the backend's device; None where no plan takes pictures,
+            and where planes are asked for.
         audio: float32 in [-1, 1], `[B, C, N]`; None where no plan takes sound.
+        yuv: the pictures as the codec stores them; None unless they are asked for.
         failures: row → why it could not be decoded. These rows hold zeros; the others are not touched by them.
     """
 
     frames: Tensor | None
     audio: Tensor | None
+    yuv: PlanarYuv | None = None
     failures: Mapping[int, DecodeFailed] = field(default_factory=dict)
 
 
@@ -45,13 +62,20 @@ class DecodeBackend(Protocol):
     def declines(self, sidecar: Sidecar) -> str | None:
         """Why this backend does not take such a sample, in one sentence; None where it does."""
 
-    def decode(self, samples: Sequence[EncodedSample], plans: Sequence[Plan]) -> Decoded:
+    def decode(
+        self, samples: Sequence[EncodedSample], plans: Sequence[Plan], *, pixels: str = "rgb"
+    ) -> Decoded:
         """Decode what `plans[i]` asks of `samples[i]`, for all rows.
 
         A row that fails is in `failures` and never raises.
 
+        Args:
+            pixels: one of `PIXELS`. `yuv420` gives the planes as they are stored, without a conversion; windows must
+                then begin and end at even pixels.
+
         Raises:
-            ValueError: the rows do not make one batch: other counts, window sizes or lengths.
+            ValueError: the rows do not make one batch: other counts, window sizes or lengths; or the backend does not
+                give such pixels.
         """
 
     def close(self) -> None:
@@ -65,10 +89,12 @@ class BatchShape:
     Attributes:
         picture: (T, H, W) of the pictures; None where no picture is asked for.
         sound: (C, N) of the sound; None where no sound is asked for.
+        pixels: one of `PIXELS`.
     """
 
     picture: tuple[int, int, int] | None
     sound: tuple[int, int] | None
+    pixels: str = "rgb"
 
     def blank(self, rows: int, device: torch.device | str = "cpu") -> tuple[Tensor | None, Tensor | None]:
         """Zeros for `rows` rows: pictures uint8 `[B, T, H, W, 3]` and sound float32 `[B, C, N]`."""
@@ -80,12 +106,14 @@ class BatchShape:
         return frames, audio
 
 
-def batch_shape(samples: Sequence[EncodedSample], plans: Sequence[Plan]) -> BatchShape:
+def batch_shape(samples: Sequence[EncodedSample], plans: Sequence[Plan], pixels: str = "rgb") -> BatchShape:
     """The shape that all rows share; the first row with sound decides the number of channels.
 
     Raises:
-        ValueError: the rows do not make one batch.
+        ValueError: the rows do not make one batch, or there are no such pixels.
     """
+    if pixels not in PIXELS:
+        raise ValueError(f"pixels {pixels!r}: allowed are {', '.join(PIXELS)}")
     if not plans or len(samples) != len(plans):
         raise ValueError(
             f"{len(samples)} samples and {len(plans)} plans: one plan a sample, at least one row"
@@ -95,7 +123,19 @@ def batch_shape(samples: Sequence[EncodedSample], plans: Sequence[Plan]) -> Batc
     if len(pictures) > 1 or len(lengths) > 1:
         raise ValueError(f"rows of one batch differ: (T, H, W) {pictures}, audio samples {lengths}")
     length = lengths.pop()
-    return BatchShape(pictures.pop(), None if length is None else (_channels(samples), length))
+    return BatchShape(pictures.pop(), None if length is None else (_channels(samples), length), pixels)
+
+
+def only_rgb(name: str, pixels: str) -> None:
+    """Raise ValueError where a backend that gives RGB is asked for something else."""
+    if pixels != "rgb":
+        raise ValueError(f"pixels {pixels!r}: {name} gives rgb; planes come from packets")
+
+
+def colours_of(samples: Sequence[EncodedSample]) -> tuple[str, ...]:
+    """Matrix and range of each sample's pictures, as the contract has them: JPEG is BT.601 of full range."""
+    videos = (sample.sidecar.video for sample in samples)
+    return tuple("smpte170m full" if video is None else video.matrix for video in videos)
 
 
 def check_row(sample: EncodedSample, plan: Plan, shape: BatchShape, declined: str | None) -> None:
@@ -110,6 +150,13 @@ def check_row(sample: EncodedSample, plan: Plan, shape: BatchShape, declined: st
         check_plan(plan, sample.sidecar)
     except PlanImpossible as error:
         raise DecodeFailed(str(error)) from error
+    window = plan.window
+    if shape.pixels == "yuv420" and window is not None:
+        edges = (window.top, window.left, window.height, window.width)
+        if any(edge % 2 for edge in edges):
+            raise DecodeFailed(
+                f"{window}: 4:2:0 planes are cut at even pixels only; plan even windows or take rgb"
+            )
     audio = sample.sidecar.audio
     if shape.sound is not None and audio is not None and audio.channels != shape.sound[0]:
         raise DecodeFailed(f"{audio.channels} channels of sound, the batch has {shape.sound[0]}")

@@ -14,7 +14,7 @@ from nvidia.dali.types import DALIDataType
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
-from unreel.pipelines.decode.backend import BatchShape, Decoded, batch_shape, check_row, failed
+from unreel.pipelines.decode.backend import BatchShape, Decoded, batch_shape, check_row, failed, only_rgb
 from unreel.pipelines.plan import Plan
 from unreel.shards.errors import DecodeFailed
 from unreel.shards.reader import EncodedSample
@@ -59,12 +59,15 @@ class Dali:
             return f"dali takes sound as FLAC, not {sidecar.audio.codec}"
         return None if sidecar.video is None else self._declines_video(sidecar.video)
 
-    def decode(self, samples: Sequence[EncodedSample], plans: Sequence[Plan]) -> Decoded:
+    def decode(
+        self, samples: Sequence[EncodedSample], plans: Sequence[Plan], *, pixels: str = "rgb"
+    ) -> Decoded:
         """Decode all rows; see `DecodeBackend.decode`.
 
         DALI fails a whole batch for one bad sample, so a failed batch is halved until the culprit stands alone:
         a bad sample costs about two more batches.
         """
+        only_rgb(self.name, pixels)
         shape = batch_shape(samples, plans)
         failures: dict[int, DecodeFailed] = {}
         rows = [row for row in range(len(plans)) if self._takes(row, samples, plans, shape, failures)]

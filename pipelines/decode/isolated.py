@@ -19,7 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unreel.pipelines.decode.backend import BatchShape, DecodeBackend, Decoded, batch_shape, check_row, failed
+from unreel.pipelines.decode.backend import (
+    BatchShape,
+    DecodeBackend,
+    Decoded,
+    batch_shape,
+    check_row,
+    failed,
+    only_rgb,
+)
 from unreel.pipelines.decode.wire import Answer, Arena, pack_request, receive, send
 from unreel.pipelines.plan import Plan
 from unreel.shards.errors import DecodeFailed, DecoderKilled, UnreelError
@@ -70,12 +78,15 @@ class Isolated:
         """What the wrapped backend says."""
         return self._backend.declines(sidecar)
 
-    def decode(self, samples: Sequence[EncodedSample], plans: Sequence[Plan]) -> Decoded:
+    def decode(
+        self, samples: Sequence[EncodedSample], plans: Sequence[Plan], *, pixels: str = "rgb"
+    ) -> Decoded:
         """Decode all rows; see `DecodeBackend.decode`.
 
         Raises:
             UnreelError: a process cannot be started, or the backend has a bug.
         """
+        only_rgb(f"{self.name} in processes of its own", pixels)
         shape = batch_shape(samples, plans)
         frames, audio = shape.blank(len(plans))
 

@@ -1,136 +1,44 @@
 """The default backend on CPU: packets straight from the mapped shard into a decoder that is kept, no demuxer.
 
 The sidecar's packet table says where each packet lies, so nothing is opened, probed or searched. Only the runs of
-packets that a plan needs are decoded, each from its nearest key frame on.
+packets that a plan needs are decoded, each from its nearest key frame on, and only what a plan shows is converted.
 """
 
+import logging
 import threading
-from collections.abc import Iterator
-from typing import ClassVar, Final
+from collections.abc import Sequence
+from typing import ClassVar
 
 import av
 import numpy as np
-from av.codec.context import Flags
-from av.video.codeccontext import VideoCodecContext
-from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
+from torch import Tensor
 
-from unreel.pipelines.decode.headers import CODECS, Header, in_band_header
+from unreel.pipelines.decode.backend import BatchShape, Decoded, batch_shape, check_row, colours_of, failed
+from unreel.pipelines.decode.buffers import Buffers
+from unreel.pipelines.decode.headers import CODECS
+from unreel.pipelines.decode.native import Job, NativeDecoder
+from unreel.pipelines.decode.pyav import PacketDecoder
 from unreel.pipelines.decode.rows import RowBackend
-from unreel.pipelines.plan import Plan, decode_runs
+from unreel.pipelines.decode.selftest import why_not
+from unreel.pipelines.ops.yuv import COLOURS, PlanarYuv
+from unreel.pipelines.plan import Plan
 from unreel.shards.errors import DecodeFailed
 from unreel.shards.reader import EncodedSample
 from unreel.shards.sample import Video
 
-__all__ = ["PacketDecoder", "Packets"]
+__all__ = ["Packets"]
 
-_MATRIX: Final = {"bt709": Colorspace.ITU709, "smpte170m": Colorspace.SMPTE170M}
-
-
-class PacketDecoder:
-    """Decoders of one thread, one for each (codec, NAL length size), kept between samples.
-
-    Attributes:
-        produced: pictures that came out of the decoders so far, wanted or not.
-    """
-
-    def __init__(self) -> None:
-        self.produced = 0
-        self._contexts: dict[tuple[str, int], VideoCodecContext] = {}
-        self._reformatter = VideoReformatter()
-
-    def decode_rgb(self, sample: EncodedSample, plan: Plan, out: NDArray[np.uint8]) -> None:
-        """Write the plan's frames, cropped to its window, into `out`, uint8 `[T, H, W, 3]`.
-
-        The whole picture is converted and then cropped: a pixel has one value, whatever window it is seen through.
-
-        Raises:
-            DecodeFailed: a frame could not be decoded.
-        """
-        video, window = sample.sidecar.video, plan.window
-        assert video is not None and window is not None
-        rows = slice(window.top, window.top + window.height)
-        columns = slice(window.left, window.left + window.width)
-        for index, picture in self._pictures(sample, plan.frames):
-            out[plan.frames == index] = self._rgb(picture, video)[rows, columns]
-
-    def decode_yuv(
-        self, sample: EncodedSample, frames: NDArray[np.int32]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-        """Whole pictures as the codec stores them: Y uint8 `[T, H, W]`, U and V uint8 `[T, H/2, W/2]`.
-
-        Raises:
-            DecodeFailed: a frame could not be decoded, or is not 8-bit 4:2:0.
-        """
-        video = sample.sidecar.video
-        assert video is not None
-        height, width = video.height, video.width
-        chroma = (len(frames), (height + 1) // 2, (width + 1) // 2)
-        planes = (
-            np.empty((len(frames), height, width), np.uint8),
-            np.empty(chroma, np.uint8),
-            np.empty(chroma, np.uint8),
-        )
-        for index, picture in self._pictures(sample, frames):
-            if picture.format.name not in ("yuv420p", "yuvj420p"):
-                raise DecodeFailed(f"pictures are {picture.format.name}, expected 8-bit 4:2:0")
-            for out, plane in zip(planes, picture.planes, strict=True):
-                out[frames == index] = _rows(plane)[:, : out.shape[2]]
-        return planes
-
-    def _pictures(self, sample: EncodedSample, frames: NDArray[np.int32]) -> Iterator[tuple[int, VideoFrame]]:
-        """(index, picture) of each wanted frame once, in ascending order."""
-        video = sample.sidecar.video
-        assert video is not None
-        header = in_band_header(video.codec, video.extradata)
-        context = self._context(video, header)
-        missing = set(frames.tolist())
-        try:
-            for packet in _packets(sample.members[video.member], video, frames, header):
-                for picture in context.decode(packet):
-                    self.produced += 1
-                    index = picture.pts
-                    if index is not None and index in missing:
-                        missing.remove(index)
-                        yield index, _check(picture, video)
-        finally:
-            context.flush_buffers()
-        if missing:
-            raise DecodeFailed(f"frames {sorted(missing)} did not come out of the {video.codec} decoder")
-
-    def _context(self, video: Video, header: Header) -> VideoCodecContext:
-        kept = self._contexts.get((video.codec, header.length_size))
-        return kept or self._open(video, header)
-
-    def _open(self, video: Video, header: Header) -> VideoCodecContext:
-        context = av.CodecContext.create(video.codec, "r")
-        assert isinstance(context, VideoCodecContext)
-        # One thread a context: rows are decoded in parallel, and frame threads would delay each picture.
-        context.thread_count = 1
-        context.flags |= Flags.low_delay
-        # Damage is an error, not a picture that FFmpeg has painted over.
-        context.options = {"err_detect": "explode"}
-        if header.length_size:
-            context.extradata = video.extradata
-        self._contexts[video.codec, header.length_size] = context
-        return context
-
-    def _rgb(self, picture: VideoFrame, video: Video) -> NDArray[np.uint8]:
-        """The whole picture as RGB, full range, uint8 `[H, W, 3]`."""
-        rgb = self._reformatter.reformat(
-            picture,
-            format="rgb24",
-            src_colorspace=_MATRIX[video.matrix],
-            dst_color_range=ColorRange.JPEG,
-            # The default starts threads for each picture: 31 µs instead of 11 for 176x128.
-            threads=1,
-        )
-        return _rows(rgb.planes[0])[:, : 3 * video.width].reshape(video.height, video.width, 3)
+logger = logging.getLogger(__name__)
 
 
 class Packets(RowBackend):
-    """Packets of mapped shards into kept PyAV decoders; needs nothing beyond the locked wheels."""
+    """Packets of mapped shards into kept decoders; needs nothing beyond the locked wheels.
+
+    Attributes:
+        fallback: None where the loop without the GIL works; else why the loop in PyAV does its work, at about half
+            the speed and with the same pictures.
+    """
 
     name: ClassVar[str] = "packets"
     errors: ClassVar[tuple[type[Exception], ...]] = (DecodeFailed, av.FFmpegError)
@@ -138,11 +46,104 @@ class Packets(RowBackend):
     def __init__(self, *, threads: int) -> None:
         super().__init__(threads=threads)
         self._local = threading.local()
+        self._buffers = Buffers()
+        self.fallback = why_not()
+        self._native = None if self.fallback else NativeDecoder(threads)
+        if self.fallback:
+            logger.warning("packets decodes with the slower loop in PyAV: %s", self.fallback)
 
     @property
     def version(self) -> str:
         codec = ".".join(map(str, av.library_versions["libavcodec"]))
         return f"PyAV {av.__version__}, libavcodec {codec}"
+
+    @property
+    def produced(self) -> int:
+        """Pictures that came out of the decoders so far, wanted or not; counted where the loop runs without the GIL."""
+        return 0 if self._native is None else self._native.produced
+
+    def decode(
+        self, samples: Sequence[EncodedSample], plans: Sequence[Plan], *, pixels: str = "rgb"
+    ) -> Decoded:
+        """Decode all rows; see `DecodeBackend.decode`."""
+        shape = batch_shape(samples, plans, pixels)
+        if self._native is None or shape.picture is None:
+            return super().decode(samples, plans, pixels=pixels)
+        failures: dict[int, DecodeFailed] = {}
+        jobs = self._jobs(samples, plans, shape, failures)
+        outs = _outputs(self._buffers, len(plans), shape)
+        self._decode_pictures(self._native, jobs, outs, samples, failures)
+        audio = self._sounds(samples, plans, shape, failures)
+        for row in failures:
+            for values in (*outs, *(() if audio is None else (audio,))):
+                values[row].zero_()
+        return _decoded(outs, audio, samples, failures, shape)
+
+    def close(self) -> None:
+        """Stop the threads and free the decoders."""
+        super().close()
+        if self._native is not None:
+            self._native.close()
+
+    def _jobs(
+        self,
+        samples: Sequence[EncodedSample],
+        plans: Sequence[Plan],
+        shape: BatchShape,
+        failures: dict[int, DecodeFailed],
+    ) -> dict[int, Job]:
+        jobs = {}
+        for row, (sample, plan) in enumerate(zip(samples, plans, strict=True)):
+            try:
+                check_row(sample, plan, shape, self.declines(sample.sidecar))
+                jobs[row] = Job.of(sample, plan)
+            except DecodeFailed as error:
+                failures[row] = failed(sample, self.name, error)
+        return jobs
+
+    def _decode_pictures(
+        self,
+        native: NativeDecoder,
+        jobs: dict[int, Job],
+        outs: tuple[Tensor, ...],
+        samples: Sequence[EncodedSample],
+        failures: dict[int, DecodeFailed],
+    ) -> None:
+        """Decode the jobs into their rows; where rows are missing, through a batch without holes."""
+        if not jobs:
+            return
+        rows = list(jobs)
+        whole = len(rows) == len(outs[0])
+        targets = outs if whole else tuple(out.new_empty((len(rows), *out.shape[1:])) for out in outs)
+        errors = native.decode(list(jobs.values()), targets)
+        for place, error in enumerate(errors):
+            if error is not None:
+                failures[rows[place]] = failed(samples[rows[place]], self.name, error)
+        if not whole:
+            for out, target in zip(outs, targets, strict=True):
+                out[rows] = target
+
+    def _sounds(
+        self,
+        samples: Sequence[EncodedSample],
+        plans: Sequence[Plan],
+        shape: BatchShape,
+        failures: dict[int, DecodeFailed],
+    ) -> Tensor | None:
+        """The sound of the rows that have not failed; a row that fails here is in `failures` then."""
+        if shape.sound is None:
+            return None
+        _, audio = BatchShape(None, shape.sound).blank(len(plans))
+        assert audio is not None
+        rows = [row for row in range(len(plans)) if row not in failures]
+
+        def one(row: int) -> DecodeFailed | None:
+            return self._sound_row(samples[row], plans[row], audio[row])
+
+        for row, error in zip(rows, self._pool.map(one, rows), strict=True):
+            if error is not None:
+                failures[row] = error
+        return audio
 
     def _declines_video(self, video: Video) -> str | None:
         if video.b_frames:
@@ -151,8 +152,8 @@ class Packets(RowBackend):
             )
         if video.codec not in CODECS:
             return f"packets takes {', '.join(CODECS)}, not {video.codec}"
-        if video.matrix not in _MATRIX:
-            return f"packets converts the matrices {', '.join(_MATRIX)}, not {video.matrix}"
+        if video.matrix not in COLOURS:
+            return f"packets converts the matrices bt709 and smpte170m, not {video.matrix}"
         return None
 
     def _pictures(self, sample: EncodedSample, plan: Plan, out: NDArray[np.uint8]) -> None:
@@ -161,34 +162,23 @@ class Packets(RowBackend):
         self._local.decoder.decode_rgb(sample, plan, out)
 
 
-def _packets(
-    member: memoryview, video: Video, frames: NDArray[np.int32], header: Header
-) -> Iterator[av.Packet | None]:
-    """The packets of each run that `frames` needs, then None, which drains the decoder."""
-    offsets, sizes = video.packets.offsets, video.packets.sizes
-    for start, stop in decode_runs(frames, video.packets):
-        for index in range(start, stop):
-            offset, size = int(offsets[index]), int(sizes[index])
-            if offset + size > len(member):
-                raise DecodeFailed(
-                    f"packet {index} ends at {offset + size}, the member has {len(member)} bytes"
-                )
-            payload = member[offset : offset + size]
-            packet = av.Packet(b"".join((header.in_band, payload)) if index == start else bytes(payload))
-            packet.pts = index
-            yield packet
-    yield None
+def _outputs(buffers: Buffers, rows: int, shape: BatchShape) -> tuple[Tensor, ...]:
+    assert shape.picture is not None
+    frames, height, width = shape.picture
+    if shape.pixels == "rgb":
+        return (buffers.take((rows, frames, height, width, 3)),)
+    half = (rows, frames, 2, height // 2, width // 2)
+    return buffers.take((rows, frames, height, width)), buffers.take(half)
 
 
-def _check(picture: VideoFrame, video: Video) -> VideoFrame:
-    if picture.is_corrupt:
-        raise DecodeFailed(f"frame {picture.pts} is damaged")
-    if (picture.width, picture.height) != (video.width, video.height):
-        found = f"{picture.width}x{picture.height}"
-        raise DecodeFailed(f"frame {picture.pts} is {found}, the sidecar says {video.width}x{video.height}")
-    return picture
-
-
-def _rows(plane: av.video.plane.VideoPlane) -> NDArray[np.uint8]:
-    """A plane without a copy, uint8 `[rows, bytes in a row]`; rows may end in padding."""
-    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+def _decoded(
+    outs: tuple[Tensor, ...],
+    audio: Tensor | None,
+    samples: Sequence[EncodedSample],
+    failures: dict[int, DecodeFailed],
+    shape: BatchShape,
+) -> Decoded:
+    if shape.pixels == "rgb":
+        return Decoded(frames=outs[0], audio=audio, failures=failures)
+    yuv = PlanarYuv(luma=outs[0], chroma=outs[1], colours=colours_of(samples))
+    return Decoded(frames=None, yuv=yuv, audio=audio, failures=failures)

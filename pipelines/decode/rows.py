@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unreel.pipelines.decode.backend import BatchShape, Decoded, batch_shape, check_row, failed
+from unreel.pipelines.decode.backend import BatchShape, Decoded, batch_shape, check_row, failed, only_rgb
 from unreel.pipelines.decode.sound import decode_span
 from unreel.pipelines.plan import Plan
 from unreel.shards.errors import DecodeFailed
@@ -41,8 +41,11 @@ class RowBackend:
             return f"{self.name} takes sound as FLAC, not {sidecar.audio.codec}"
         return None if sidecar.video is None else self._declines_video(sidecar.video)
 
-    def decode(self, samples: Sequence[EncodedSample], plans: Sequence[Plan]) -> Decoded:
+    def decode(
+        self, samples: Sequence[EncodedSample], plans: Sequence[Plan], *, pixels: str = "rgb"
+    ) -> Decoded:
         """Decode all rows; see `DecodeBackend.decode`."""
+        only_rgb(self.name, pixels)
         shape = batch_shape(samples, plans)
         frames, audio = shape.blank(len(plans))
 
@@ -65,6 +68,14 @@ class RowBackend:
     def _pictures(self, sample: EncodedSample, plan: Plan, out: NDArray[np.uint8]) -> None:
         """Write the plan's frames, cropped to its window, RGB, into `out` `[T, H, W, 3]`."""
         raise NotImplementedError
+
+    def _sound_row(self, sample: EncodedSample, plan: Plan, out: Tensor) -> DecodeFailed | None:
+        """Decode one row's sound into `out` `[C, N]`; the error if that fails."""
+        try:
+            out.copy_(torch.from_numpy(_sound(sample, plan)))
+        except self.errors as error:
+            return failed(sample, self.name, error)
+        return None
 
     def _row(
         self,

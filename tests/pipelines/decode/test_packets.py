@@ -15,13 +15,17 @@ from tests.pipelines.decode.conftest import (
     X264,
     Clip,
     crop,
+    float_rgb,
     make_clip,
     make_plan,
     with_member,
     with_video,
 )
-from unreel.pipelines.decode import make_backend
-from unreel.pipelines.decode.packets import PacketDecoder, Packets
+from unreel.pipelines.decode import avcodec, make_backend
+from unreel.pipelines.decode.buffers import Buffers
+from unreel.pipelines.decode.packets import Packets
+from unreel.pipelines.decode.pyav import PacketDecoder
+from unreel.pipelines.ops.yuv import yuv_to_rgb
 from unreel.pipelines.plan import Window, decode_cost
 from unreel.shards.sample import pack_column
 
@@ -51,6 +55,93 @@ def test_yuv_is_bit_exact_over_mixed_clips_in_random_order(mixed: list[Clip], th
 
     with ThreadPoolExecutor(threads) as pool:
         assert sum(pool.map(one, jobs)) == len(jobs)
+
+
+def whole_planes(backend: Packets, clips: list[Clip], frames: list[list[int]]) -> list[bool]:
+    """Whether each clip's frames come out of the batch, bit for bit, as `ffmpeg -f rawvideo` gives them."""
+    video = clips[0].sample.sidecar.video
+    plans = [make_plan(row, window=Window(0, 0, video.height, video.width)) for row in frames]
+    decoded = backend.decode([clip.sample for clip in clips], plans, pixels="yuv420")
+    assert not decoded.failures and decoded.frames is None
+    luma, chroma = decoded.yuv.luma.numpy(), decoded.yuv.chroma.numpy()
+    return [
+        np.array_equal(luma[row], clip.yuv[0][frames[row]])
+        and np.array_equal(chroma[row, :, 0], clip.yuv[1][frames[row]])
+        and np.array_equal(chroma[row, :, 1], clip.yuv[2][frames[row]])
+        for row, clip in enumerate(clips)
+    ]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_planes_of_whole_batches_are_bit_exact_in_random_order(mixed: list[Clip], threads: int) -> None:
+    backend = make_backend("packets", threads=threads)
+    assert backend.fallback is None, "the loop without the GIL must work with the locked wheels"
+    rng = random.Random(threads)
+    by_size: dict[int, list[Clip]] = {}
+    for clip in mixed:
+        by_size.setdefault(clip.sample.sidecar.video.width, []).append(clip)
+    for _ in range(60):
+        clips = rng.choices(rng.choice(list(by_size.values())), k=7)
+        frames = [rng.choices(range(FRAMES), k=5) for _ in clips]
+        assert all(whole_planes(backend, clips, frames))
+    backend.close()
+
+
+def test_the_fallback_says_so_and_gives_the_same_pictures(
+    mixed: list[Clip], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    samples = [clip.sample for clip in mixed[:4]]
+    plans = [make_plan([20, 3, 3, 39], start=100) for _ in samples]
+    quick = make_backend("packets", threads=2).decode(samples, plans)
+    monkeypatch.setattr("unreel.pipelines.decode.packets.why_not", lambda: "libavcodec 99")
+    slow = make_backend("packets", threads=2)
+    assert slow.fallback == "libavcodec 99" and "libavcodec 99" in caplog.text
+    decoded = slow.decode(samples, plans)
+    assert np.array_equal(decoded.frames, quick.frames) and np.array_equal(decoded.audio, quick.audio)
+
+
+def test_rgb_is_the_exact_value_rounded(mixed: list[Clip], bt601: dict[str, list[Clip]]) -> None:
+    backend = make_backend("packets", threads=2)
+    for clip in (mixed[0], bt601["vp9"][0], bt601["mjpeg"][0]):
+        decoded = backend.decode([clip.sample], [make_plan([0, 21])])
+        reference = crop(float_rgb(clip.yuv, clip.sample.sidecar.video.matrix))[[0, 21]]
+        assert np.abs(decoded.frames[0].numpy() - reference).max() < 0.501
+
+
+def test_planes_through_the_torch_reference_are_the_rgb(mixed: list[Clip]) -> None:
+    backend = make_backend("packets", threads=1)
+    samples, window = [clip.sample for clip in mixed[:3]], Window(4, 6, 48, 56)
+    plans = [make_plan([1, 30], window=window) for _ in samples]
+    planes = backend.decode(samples, plans, pixels="yuv420").yuv
+    assert np.array_equal(yuv_to_rgb(planes), backend.decode(samples, plans).frames)
+
+
+def test_planes_are_cut_at_even_pixels_only(mixed: list[Clip]) -> None:
+    decoded = make_backend("packets", threads=1).decode(
+        [mixed[0].sample] * 2, [make_plan([1]), make_plan([1], window=Window(4, 6, 48, 56))], pixels="yuv420"
+    )
+    assert set(decoded.failures) == {0} and "even" in str(decoded.failures[0])
+    assert not decoded.yuv.luma[0].any() and decoded.yuv.luma[1].any()
+
+
+def test_memory_is_used_again_only_when_nobody_holds_it() -> None:
+    buffers = Buffers()
+    held = buffers.take((4, 100))
+    held.fill_(7)
+    view, address = held[2:], held.data_ptr()
+    del held
+    other = buffers.take((4, 100))
+    other.zero_()
+    assert other.data_ptr() != address and bool((view == 7).all())
+    del view
+    assert address in {buffers.take((4, 100)).data_ptr() for _ in range(2)}
+
+
+def test_another_major_version_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    avcodec._libraries.cache_clear()
+    monkeypatch.setattr("av.library_versions", {"libavcodec": (61, 0, 0), "libavutil": (60, 0, 0)})
+    with pytest.raises(avcodec.DecoderUnavailable, match=r"libavcodec 61.0.0: tested with 62"):
+        avcodec._libraries()
 
 
 def test_codecs_take_turns_in_one_decoder(

@@ -1,0 +1,470 @@
+# mypy: disable-error-code="no-untyped-def"
+"""The loop over libavcodec that runs without the GIL: packets in, pictures of the plan out, whole batches at a time.
+
+Everything that is compiled lies in this one file, because numba's cache does not notice a change in another one.
+Addresses are int64; functions of libavcodec are called by address, so that compiled code can be cached on disk.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from llvmlite import ir
+from numba import carray, njit, types  # type: ignore[attr-defined]
+from numba.core import cgutils
+from numba.extending import intrinsic as _intrinsic
+
+__all__ = [
+    "BAD_FORMAT",
+    "BAD_PACKET",
+    "CORRUPT",
+    "DECODER",
+    "FIELDS",
+    "MISSING",
+    "OK",
+    "WRONG_SIZE",
+    "decode_batch",
+    "row_costs",
+    "window_rgb",
+]
+
+FIELDS: Final = (
+    "member",  # address of the member
+    "bytes",  # its length
+    "table",  # first row of the sample in the joined packet tables
+    "frames",  # rows in the table
+    "header",  # first byte of the in-band header in the joined headers
+    "header_bytes",
+    "context",  # slot of the decoder context
+    "width",  # of the stored picture
+    "height",
+    "top",  # corner of the window
+    "left",
+    "matrix",  # row of the coefficients for limited range; the next one is for full range
+)
+"""Columns of the job table, one row a sample."""
+
+# numba's stubs show the builder's arguments, not those of the compiled function.
+intrinsic: Any = _intrinsic
+
+OK: Final = 0
+BAD_PACKET: Final = 1
+"""A packet lies outside its member; detail: its index."""
+DECODER: Final = 2
+"""libavcodec refused something; detail: its error code."""
+MISSING: Final = 3
+"""A frame did not come out; detail: its index."""
+CORRUPT: Final = 4
+"""A picture is marked as damaged; detail: its index."""
+WRONG_SIZE: Final = 5
+"""A picture has another size than the sidecar says; detail: width << 32 | height."""
+BAD_FORMAT: Final = 6
+"""A picture is not 8 bit, or not 4:2:0 where planes are asked for; detail: its pixel format."""
+
+_AGAIN: Final = -11
+_END: Final = -541478725
+"""AVERROR(EAGAIN) and AVERROR_EOF."""
+
+# Struct members of libavcodec 62 and libavutil 60 (FFmpeg 8), in bytes; `avcodec.py` asserts the versions.
+_PACKET_PTS: Final = 8
+_PACKET_DATA: Final = 24
+_PACKET_SIZE: Final = 32
+_FRAME_DATA: Final = 0
+_FRAME_LINESIZE: Final = 64
+_FRAME_WIDTH: Final = 104
+_FRAME_HEIGHT: Final = 108
+_FRAME_FORMAT: Final = 116
+_FRAME_PTS: Final = 136
+_FRAME_FLAGS: Final = 276
+_FRAME_RANGE: Final = 280
+
+_FULL_RANGE: Final = 2
+"""AVCOL_RANGE_JPEG."""
+
+
+@intrinsic
+def _read32(_typing: Any, address: Any) -> Any:
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], ir.IntType(32).as_pointer())
+        return builder.sext(builder.load(pointer, align=4), ir.IntType(64))
+
+    return types.int64(types.int64), build
+
+
+@intrinsic
+def _read64(_typing: Any, address: Any) -> Any:
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.load(builder.inttoptr(args[0], ir.IntType(64).as_pointer()), align=8)
+
+    return types.int64(types.int64), build
+
+
+@intrinsic
+def _write32(_typing: Any, address: Any, value: Any) -> Any:
+    def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], ir.IntType(32).as_pointer())
+        builder.store(builder.trunc(args[1], ir.IntType(32)), pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), build
+
+
+@intrinsic
+def _write64(_typing: Any, address: Any, value: Any) -> Any:
+    def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        builder.store(args[1], builder.inttoptr(args[0], ir.IntType(64).as_pointer()), align=8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), build
+
+
+@intrinsic
+def _call(_typing: Any, function: Any, first: Any, second: Any) -> Any:
+    """Call a C function `int f(void *, void *)` by its address; one that takes less ignores the rest."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        word = ir.IntType(64)
+        kind = ir.FunctionType(ir.IntType(32), [word, word])
+        result = builder.call(builder.inttoptr(args[0], kind.as_pointer()), [args[1], args[2]])
+        return builder.sext(result, word)
+
+    return types.int64(types.int64, types.int64, types.int64), build
+
+
+@intrinsic
+def _take(_typing: Any, address: Any) -> Any:
+    """Add one to the int64 at `address` as one step for all threads; its value before."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        return builder.atomic_rmw("add", pointer, ir.Constant(ir.IntType(64), 1), "seq_cst")
+
+    return types.int64(types.int64), build
+
+
+@intrinsic
+def _pointer(_typing: Any, address: Any) -> Any:
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), build
+
+
+@njit(nogil=True)
+def _bytes(address, count):
+    """`count` bytes at `address`, uint8. Such an array is not counted by numba, which makes it cheap in a loop."""
+    return carray(_pointer(address), (count,), np.uint8)
+
+
+@njit(nogil=True)
+def _floats(address, count):
+    return carray(_pointer(address), (count,), np.float32)
+
+
+@njit(nogil=True, error_model="numpy")
+def _colour_row(luma, terms, scale, black, out):
+    """One row of one colour: uint8 luma and float32 chroma terms → uint8."""
+    half, zero, white = np.float32(0.5), np.float32(0.0), np.float32(255.0)
+    for x in range(len(out)):
+        value = (np.float32(luma[x]) - black) * scale + terms[x] + half
+        out[x] = np.uint8(np.int32(min(max(value, zero), white)))
+
+
+@njit(nogil=True, error_model="numpy")
+def _interleave(red, green, blue, out):
+    for x in range(len(red)):
+        out[3 * x] = red[x]
+        out[3 * x + 1] = green[x]
+        out[3 * x + 2] = blue[x]
+
+
+@njit(nogil=True, error_model="numpy")
+def _chroma_row(cb, cr, of_cb, of_cr, across, out):
+    """What chroma adds to one colour, float32, each sample repeated `1 << across` times."""
+    middle = np.float32(128.0)
+    if across == 1:
+        for x in range(len(cb)):
+            term = of_cb * (np.float32(cb[x]) - middle) + of_cr * (np.float32(cr[x]) - middle)
+            out[2 * x] = term
+            out[2 * x + 1] = term
+    else:
+        for x in range(len(cb)):
+            for repeat in range(1 << across):
+                term = of_cb * (np.float32(cb[x]) - middle) + of_cr * (np.float32(cr[x]) - middle)
+                out[(x << across) + repeat] = term
+
+
+@njit(nogil=True, error_model="numpy")
+def window_rgb(planes, strides, shifts, window, numbers, out):
+    """One window of one picture as RGB.
+
+    Args:
+        planes, strides: addresses of Y, Cb and Cr, and bytes in a row of each.
+        shifts: (across, down): log2 of how much coarser the chroma planes are.
+        window: (top, left, height, width).
+        numbers: float32 `[8]`: scale and black of luma, then the weights of (Cb, Cr) in red, green and blue.
+        out: address of uint8 `[height, width, 3]`.
+
+    A chroma sample stands for all pixels that it covers. float32 in a fixed order and without fused operations gives
+    the exact value rounded, on any machine. Planes first and colours interleaved afterwards, each a loop that LLVM
+    vectorises: one loop over pixels took ten times as long.
+    """
+    (across, down), (top, left, height, width) = shifts, window
+    first = left >> across
+    count = ((left + width - 1) >> across) - first + 1
+    skipped = left - (first << across)
+    room, room8 = np.empty(3 * (count << across), np.float32), np.empty(3 * width, np.uint8)
+    wide, narrow = room.ctypes.data, room8.ctypes.data
+    known = -1
+    for row in range(height):
+        at = (top + row) >> down
+        for colour in range(3):
+            terms = wide + 4 * colour * (count << across)
+            if at != known:
+                cb = _bytes(planes[1] + at * strides[1] + first, count)
+                cr = _bytes(planes[2] + at * strides[2] + first, count)
+                weights = numbers[2 + 2 * colour], numbers[3 + 2 * colour]
+                _chroma_row(cb, cr, weights[0], weights[1], across, _floats(terms, count << across))
+            luma = _bytes(planes[0] + (top + row) * strides[0] + left, width)
+            target = _bytes(narrow + colour * width, width)
+            _colour_row(luma, _floats(terms + 4 * skipped, width), numbers[0], numbers[1], target)
+        known = at
+        parts = _bytes(narrow, width), _bytes(narrow + width, width), _bytes(narrow + 2 * width, width)
+        _interleave(parts[0], parts[1], parts[2], _bytes(out + row * 3 * width, 3 * width))
+    # The buffers must live until here: their addresses do not count for numba.
+    return room[0] + np.float32(room8[0])
+
+
+@njit(nogil=True)
+def _copy_window(source, stride, top, left, height, width, out):
+    """One window of one plane, `[height, width]`, to the address `out`."""
+    for row in range(height):
+        values = _bytes(source + (top + row) * stride + left, width)
+        target = _bytes(out + row * width, width)
+        for x in range(width):
+            target[x] = values[x]
+
+
+@njit(nogil=True)
+def _shifts(kind):
+    """How much coarser chroma is, as powers of two (across, down), in 8-bit YUV formats; (-1, -1) for others."""
+    if kind == 0 or kind == 12:  # yuv420p, yuvj420p
+        return 1, 1
+    if kind == 4 or kind == 13:  # yuv422p, yuvj422p
+        return 1, 0
+    if kind == 5 or kind == 14:  # yuv444p, yuvj444p
+        return 0, 0
+    return -1, -1
+
+
+@njit(nogil=True, error_model="numpy")
+def _keep(frame, job, wanted, plan, shape, coefficients, out, planar):
+    """Write the picture in `frame` wherever the plan asks for the frame `wanted`; (status, detail)."""
+    kind, height, width = _read32(frame + _FRAME_FORMAT), shape[0], shape[1]
+    size = _read32(frame + _FRAME_WIDTH), _read32(frame + _FRAME_HEIGHT)
+    if _read32(frame + _FRAME_FLAGS) & 1:
+        return CORRUPT, wanted
+    if size[0] != job[7] or size[1] != job[8]:
+        return WRONG_SIZE, size[0] << 32 | size[1]
+    shifts = _shifts(kind)
+    if shifts[0] < 0 or (planar and shifts != (1, 1)):
+        return BAD_FORMAT, kind
+    full = 1 if _read32(frame + _FRAME_RANGE) == _FULL_RANGE else 0
+    planes = (
+        _read64(frame + _FRAME_DATA),
+        _read64(frame + _FRAME_DATA + 8),
+        _read64(frame + _FRAME_DATA + 16),
+    )
+    strides = (
+        _read32(frame + _FRAME_LINESIZE),
+        _read32(frame + _FRAME_LINESIZE + 4),
+        _read32(frame + _FRAME_LINESIZE + 8),
+    )
+    top, left = job[9], job[10]
+    pixels = height * width
+    done: Any = np.int64(-1)
+    for t in range(len(plan)):
+        if plan[t] != wanted:
+            continue
+        if planar:
+            _copy_window(planes[0], strides[0], top, left, height, width, out[0] + t * pixels)
+            half = height // 2, width // 2
+            for c in range(2):
+                target = out[1] + (2 * t + c) * half[0] * half[1]
+                _copy_window(planes[1 + c], strides[1 + c], top // 2, left // 2, half[0], half[1], target)
+        elif done >= 0:
+            _copy_window(out[0] + 3 * done * pixels, 0, 0, 0, 1, 3 * pixels, out[0] + 3 * t * pixels)
+        else:
+            numbers = coefficients[job[11] + full]
+            window = (top, left, height, width)
+            window_rgb(planes, strides, shifts, window, numbers, out[0] + 3 * t * pixels)
+            done = t
+    return OK, 0
+
+
+@njit(nogil=True)
+def _send(calls, context, packet, address, size, index):
+    _write64(packet + _PACKET_DATA, address)
+    _write32(packet + _PACKET_SIZE, size)
+    _write64(packet + _PACKET_PTS, index)
+    return _call(calls[0], context, packet)
+
+
+@njit(nogil=True)
+def _receive(calls, context, frame, job, ordered, at, plan, shape, coefficients, out, planar):
+    """Take pictures until the decoder wants more; (status, detail, next place in `ordered`, pictures)."""
+    produced = 0
+    while True:
+        got: Any = _call(calls[1], context, frame)
+        if got == _AGAIN or got == _END:
+            return OK, 0, at, produced
+        if got < 0:
+            return DECODER, got, at, produced
+        produced += 1
+        index = _read64(frame + _FRAME_PTS)
+        if at >= len(ordered) or index < ordered[at]:
+            continue
+        if index > ordered[at]:
+            return MISSING, ordered[at], at, produced
+        status, detail = _keep(frame, job, index, plan, shape, coefficients, out, planar)
+        if status != OK:
+            return status, detail, at, produced
+        while at < len(ordered) and ordered[at] == index:
+            at += 1
+
+
+@njit(nogil=True)
+def _decode_row(calls, context, packet, frame, job, tables, headers, plan, shape, coefficients, out, planar):
+    """Decode one row from its nearest key frames on; (status, detail, pictures that came out)."""
+    offsets, sizes, keys = tables
+    ordered = np.sort(plan)
+    at, following, produced = 0, np.int64(-1), 0
+    base, header = job[2], headers[job[4] : job[4] + job[5]]
+    while at < len(ordered):
+        target = ordered[at]
+        start = target
+        while start > 0 and not keys[base + start]:
+            start -= 1
+        fresh = following < 0 or start > following
+        index = start if fresh else following
+        if index > target:
+            return MISSING, target, produced
+        while index <= target:
+            offset, size = np.int64(offsets[base + index]), np.int64(sizes[base + index])
+            if offset + size > job[1]:
+                return BAD_PACKET, index, produced
+            if fresh and len(header):
+                # Parameter sets travel in band; the decoder reads up to 64 bytes more than it is told.
+                joined = np.zeros(len(header) + size + 64, np.uint8)
+                joined[: len(header)] = header
+                joined[len(header) : len(header) + size] = _bytes(job[0] + offset, size)
+                sent = _send(calls, context, packet, joined.ctypes.data, len(header) + size, index)
+                joined[0] = 0
+            else:
+                sent = _send(calls, context, packet, job[0] + offset, size, index)
+            fresh = False
+            if sent < 0:
+                return DECODER, sent, produced
+            status, detail, at, count = _receive(
+                calls, context, frame, job, ordered, at, plan, shape, coefficients, out, planar
+            )
+            produced += count
+            if status != OK:
+                return status, detail, produced
+            index += 1
+        following = index
+        if at < len(ordered) and ordered[at] <= target:
+            break
+    if at < len(ordered):
+        # A decoder that holds pictures back gives them when it is told that nothing follows.
+        _call(calls[0], context, 0)
+        status, detail, at, count = _receive(
+            calls, context, frame, job, ordered, at, plan, shape, coefficients, out, planar
+        )
+        produced += count
+        if status != OK:
+            return status, detail, produced
+    if at < len(ordered):
+        return MISSING, ordered[at], produced
+    return OK, 0, produced
+
+
+@njit(nogil=True, cache=True)
+def decode_batch(
+    calls,
+    worker,
+    contexts,
+    order,
+    counter,
+    jobs,
+    tables,
+    headers,
+    plans,
+    shape,
+    coefficients,
+    outs,
+    planar,
+    status,
+):
+    """Decode rows until none is left; every thread of a batch runs this with decoders of its own.
+
+    Args:
+        calls: i64 `[4]`: addresses of avcodec_send_packet, avcodec_receive_frame, avcodec_flush_buffers, av_frame_unref.
+        worker: i64 `[2]`: this thread's AVPacket and AVFrame.
+        contexts: i64 `[slots]`: this thread's decoder contexts.
+        order: i64 `[R]`: rows, the longest first, so that threads end together.
+        counter: address of an int64 that starts at 0; threads take the next row from it.
+        jobs: i64 `[R, len(FIELDS)]`.
+        tables: offsets u32, sizes u32 and keys u8 of all rows' packets, joined.
+        headers: u8, in-band headers joined.
+        plans: i32 `[R, T]`.
+        shape: (H, W) of the window.
+        coefficients: f32 `[n, 8]`, see `window_rgb`.
+        outs: addresses of RGB `[R, T, H, W, 3]` and 0, or of Y `[R, T, H, W]` and UV `[R, T, 2, H / 2, W / 2]`.
+        status: i64 `[R, 3]`, written: what happened, its detail, and pictures that came out of the decoder.
+    """
+    steps = plans.shape[1] * shape[0] * shape[1]
+    while True:
+        place = _take(counter)
+        if place >= len(order):
+            break
+        row = order[place]
+        context = contexts[jobs[row, 6]]
+        if planar:
+            out = (outs[0] + row * steps, outs[1] + row * (steps // 2))
+        else:
+            out = (outs[0] + row * steps * 3, np.int64(0))
+        code, detail, produced = _decode_row(
+            calls,
+            context,
+            worker[0],
+            worker[1],
+            jobs[row],
+            tables,
+            headers,
+            plans[row],
+            shape,
+            coefficients,
+            out,
+            planar,
+        )
+        _call(calls[3], worker[1], 0)
+        _call(calls[2], context, 0)
+        status[row, 0], status[row, 1], status[row, 2] = code, detail, produced
+
+
+@njit(nogil=True, cache=True)
+def row_costs(jobs, keys, plans):
+    """Pixels that the decoder must produce for each row, i64 `[R]`: what `decode_cost` counts, times the picture."""
+    costs = np.zeros(len(jobs), np.int64)
+    for row in range(len(jobs)):
+        following = np.int64(-1)
+        for target in np.sort(plans[row]):
+            start = np.int64(target)
+            while start > 0 and not keys[jobs[row, 2] + start]:
+                start -= 1
+            first = start if following < 0 or start > following else following
+            if target + 1 > first:
+                costs[row] += target + 1 - first
+                following = target + 1
+        costs[row] *= jobs[row, 7] * jobs[row, 8]
+    return costs

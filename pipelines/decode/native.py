@@ -1,0 +1,173 @@
+"""Threads that decode whole batches without the GIL: rows become a table of numbers, and compiled code does the rest."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unreel.pipelines.decode import loop
+from unreel.pipelines.decode.avcodec import Decoders, calls
+from unreel.pipelines.decode.headers import Header, in_band_header
+from unreel.pipelines.decode.stream import Stream, stream_of
+from unreel.pipelines.ops.yuv import COLOURS, coefficients
+from unreel.pipelines.plan import Plan
+from unreel.shards.errors import DecodeFailed
+from unreel.shards.reader import EncodedSample
+
+__all__ = ["Job", "NativeDecoder"]
+
+_FORMATS: Final = "8-bit YUV 4:2:0, 4:2:2 or 4:4:4"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row: the pictures of a sample, its codec header, and what is asked of it."""
+
+    stream: Stream
+    header: Header
+    plan: Plan
+
+    @classmethod
+    def of(cls, sample: EncodedSample, plan: Plan) -> "Job":
+        """Raises DecodeFailed when the sample's header is damaged or its member was not read."""
+        stream = stream_of(sample)
+        return cls(stream, in_band_header(stream.codec, stream.extradata), plan)
+
+
+class NativeDecoder:
+    """Decoders for `threads` threads, kept between batches. One batch at a time; others wait.
+
+    Attributes:
+        produced: pictures that came out of the decoders so far, wanted or not.
+    """
+
+    def __init__(self, threads: int) -> None:
+        """Raises DecoderUnavailable where the libavcodec of this machine is not one that was tested."""
+        self._calls = calls()
+        self.produced = 0
+        self._decoders = [Decoders() for _ in range(threads)]
+        self._slots: dict[tuple[str, int], int] = {}
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode-packets")
+        self._lock = Lock()
+
+    def decode(self, jobs: Sequence[Job], outs: tuple[Tensor, ...]) -> list[DecodeFailed | None]:
+        """Decode `jobs[i]` into row i of RGB `[R, T, H, W, 3]`, or of Y `[R, T, H, W]` and UV `[R, T, 2, H/2, W/2]`.
+
+        Returns:
+            For each row the error it met, or None. What lies in a failed row is undefined.
+        """
+        with self._lock:
+            status = self._run(jobs, outs)
+        self.produced += int(status[:, 2].sum())
+        return [_error(job, *row) for job, row in zip(jobs, status[:, :2].tolist(), strict=True)]
+
+    def close(self) -> None:
+        """Stop the threads and free the decoders."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for decoders in self._decoders:
+            decoders.close()
+        self._decoders.clear()
+
+    def _run(self, jobs: Sequence[Job], outs: tuple[Tensor, ...]) -> NDArray[np.int64]:
+        tables, headers = _tables(jobs), _headers(jobs)
+        rows = self._rows(jobs)
+        plans = np.stack([job.plan.frames for job in jobs]).astype(np.int32, copy=False)
+        order = np.argsort(-loop.row_costs(rows, tables[2], plans), kind="stable")
+        counter, status = np.zeros(1, np.int64), np.zeros((len(jobs), 3), np.int64)
+        window = jobs[0].plan.window
+        assert window is not None
+        planar = len(outs) == 2
+        addresses = (outs[0].data_ptr(), outs[1].data_ptr() if planar else 0)
+
+        def work(decoders: Decoders) -> None:
+            loop.decode_batch(
+                self._calls,
+                decoders.worker,
+                decoders.table,
+                order,
+                counter.ctypes.data,
+                rows,
+                tables,
+                headers,
+                plans,
+                (window.height, window.width),
+                coefficients(),
+                addresses,
+                planar,
+                status,
+            )
+
+        list(self._pool.map(work, self._decoders))
+        return status
+
+    def _rows(self, jobs: Sequence[Job]) -> NDArray[np.int64]:
+        """The job table: one row a sample, columns as `loop.FIELDS`."""
+        rows, table, header = [], 0, 0
+        for job in jobs:
+            stream, window = job.stream, job.plan.window
+            assert window is not None
+            size = len(job.header.in_band)
+            corner = window.top, window.left
+            where = (_address(stream.data), len(stream.data), table, stream.frames, header, size)
+            rows.append(
+                (*where, self._slot(job), stream.width, stream.height, *corner, COLOURS.index(stream.matrix))
+            )
+            table, header = table + stream.frames, header + size
+        return np.array(rows, np.int64)
+
+    def _slot(self, job: Job) -> int:
+        """Which context takes the row: one for each (codec, NAL length size), in every thread."""
+        kind = (job.stream.codec, job.header.length_size)
+        if kind not in self._slots:
+            slot = len(self._slots)
+            for decoders in self._decoders:
+                decoders.open(slot, kind[0], job.stream.extradata if kind[1] else b"")
+            self._slots[kind] = slot
+        return self._slots[kind]
+
+
+def _tables(jobs: Sequence[Job]) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint8]]:
+    """Offsets, sizes and keys of all rows' packets, joined."""
+    packets = [job.stream.packets for job in jobs]
+    return (
+        np.frombuffer(b"".join(table.offset for table in packets), "<u4"),
+        np.frombuffer(b"".join(table.size for table in packets), "<u4"),
+        np.frombuffer(b"".join(table.key for table in packets), "u1"),
+    )
+
+
+def _headers(jobs: Sequence[Job]) -> NDArray[np.uint8]:
+    # One byte more, so that rows without a header leave something to view.
+    return np.frombuffer(b"".join([*(job.header.in_band for job in jobs), b"\0"]), np.uint8)
+
+
+def _address(data: memoryview) -> int:
+    return np.frombuffer(data, np.uint8).__array_interface__["data"][0] if len(data) else 0
+
+
+def _error(job: Job, code: int, detail: int) -> DecodeFailed | None:
+    """What a row's status says, None for success."""
+    if code == loop.OK:
+        return None
+    stream = job.stream
+    texts = {
+        loop.BAD_PACKET: f"packet {detail} ends beyond the member's {len(stream.data)} bytes",
+        loop.DECODER: f"the {stream.codec} decoder refuses the data ({_meaning(detail)})",
+        loop.MISSING: f"frame {detail} did not come out of the {stream.codec} decoder",
+        loop.CORRUPT: f"frame {detail} is damaged",
+        loop.WRONG_SIZE: f"pictures are {detail >> 32}x{detail & 0xFFFFFFFF}, "
+        f"the sidecar says {stream.width}x{stream.height}",
+        loop.BAD_FORMAT: f"pictures have FFmpeg's pixel format {detail}, expected {_FORMATS}",
+    }
+    return DecodeFailed(texts[code])
+
+
+def _meaning(code: int) -> str:
+    """libavcodec's error as text: a tag of four letters, or an errno."""
+    letters = (-code & 0xFFFFFFFF).to_bytes(4, "little")
+    return letters.decode() if letters.isalpha() else f"error {code}"

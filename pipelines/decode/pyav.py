@@ -1,0 +1,161 @@
+"""The packet loop in PyAV, under the GIL: what `packets` holds its own loop against, and its fallback."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import av
+import numpy as np
+from av.codec.context import Flags
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from unreel.pipelines.decode.headers import Header, in_band_header
+from unreel.pipelines.decode.loop import window_rgb
+from unreel.pipelines.decode.stream import Stream, stream_of
+from unreel.pipelines.ops.yuv import COLOURS, coefficients
+from unreel.pipelines.plan import Plan, decode_runs
+from unreel.shards.errors import DecodeFailed
+from unreel.shards.reader import EncodedSample
+
+__all__ = ["PacketDecoder"]
+
+_SHIFTS: Final = {
+    "yuv420p": (1, 1),
+    "yuvj420p": (1, 1),
+    "yuv422p": (1, 0),
+    "yuvj422p": (1, 0),
+    "yuv444p": (0, 0),
+    "yuvj444p": (0, 0),
+}
+"""Pixel formats that are converted, and how much coarser their chroma is, as powers of two."""
+
+_FULL_RANGE: Final = 2
+
+
+class PacketDecoder:
+    """Decoders of one thread, one for each (codec, NAL length size), kept between samples.
+
+    Attributes:
+        produced: pictures that came out of the decoders so far, wanted or not.
+    """
+
+    def __init__(self) -> None:
+        self.produced = 0
+        self._contexts: dict[tuple[str, int], VideoCodecContext] = {}
+
+    def decode_rgb(self, sample: EncodedSample, plan: Plan, out: NDArray[np.uint8]) -> None:
+        """Write the plan's frames, cropped to its window, into `out`, uint8 `[T, H, W, 3]`.
+
+        Raises:
+            DecodeFailed: a frame could not be decoded.
+        """
+        window = plan.window
+        assert window is not None
+        for index, picture in self._pictures(sample, plan.frames):
+            places = np.flatnonzero(plan.frames == index)
+            _convert(picture, stream_of(sample), (window.top, window.left), out[places[0]])
+            out[places[1:]] = out[places[0]]
+
+    def decode_yuv(
+        self, sample: EncodedSample, frames: NDArray[np.int32]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+        """Whole pictures as the codec stores them: Y uint8 `[T, H, W]`, U and V uint8 `[T, H/2, W/2]`.
+
+        Raises:
+            DecodeFailed: a frame could not be decoded, or is not 8-bit 4:2:0.
+        """
+        video = stream_of(sample)
+        height, width = video.height, video.width
+        chroma = (len(frames), (height + 1) // 2, (width + 1) // 2)
+        planes = (
+            np.empty((len(frames), height, width), np.uint8),
+            np.empty(chroma, np.uint8),
+            np.empty(chroma, np.uint8),
+        )
+        for index, picture in self._pictures(sample, frames):
+            if picture.format.name not in ("yuv420p", "yuvj420p"):
+                raise DecodeFailed(f"pictures are {picture.format.name}, expected 8-bit 4:2:0")
+            for out, plane in zip(planes, picture.planes, strict=True):
+                out[frames == index] = _rows(plane)[:, : out.shape[2]]
+        return planes
+
+    def _pictures(self, sample: EncodedSample, frames: NDArray[np.int32]) -> Iterator[tuple[int, VideoFrame]]:
+        """(index, picture) of each wanted frame once, in ascending order."""
+        video = stream_of(sample)
+        header = in_band_header(video.codec, video.extradata)
+        context = self._context(video, header)
+        missing = set(frames.tolist())
+        try:
+            for packet in _packets(video, frames, header):
+                for picture in context.decode(packet):
+                    self.produced += 1
+                    index = picture.pts
+                    if index is not None and index in missing:
+                        missing.remove(index)
+                        yield index, _check(picture, video)
+        finally:
+            context.flush_buffers()
+        if missing:
+            raise DecodeFailed(f"frames {sorted(missing)} did not come out of the {video.codec} decoder")
+
+    def _context(self, video: Stream, header: Header) -> VideoCodecContext:
+        kept = self._contexts.get((video.codec, header.length_size))
+        return kept or self._open(video, header)
+
+    def _open(self, video: Stream, header: Header) -> VideoCodecContext:
+        context = av.CodecContext.create(video.codec, "r")
+        assert isinstance(context, VideoCodecContext)
+        # One thread a context: rows are decoded in parallel, and frame threads would delay each picture.
+        context.thread_count = 1
+        context.flags |= Flags.low_delay
+        # Damage is an error, not a picture that FFmpeg has painted over.
+        context.options = {"err_detect": "explode"}
+        if header.length_size:
+            context.extradata = video.extradata
+        self._contexts[video.codec, header.length_size] = context
+        return context
+
+
+def _convert(picture: VideoFrame, video: Stream, corner: tuple[int, int], out: NDArray[np.uint8]) -> None:
+    """The window at `corner` (top, left) as RGB into `out` `[H, W, 3]`."""
+    shifts = _SHIFTS.get(picture.format.name)
+    if shifts is None:
+        raise DecodeFailed(f"pictures are {picture.format.name}, expected 8-bit YUV: {', '.join(_SHIFTS)}")
+    full = picture.color_range == _FULL_RANGE
+    numbers = coefficients()[COLOURS.index(video.matrix) + full]
+    planes = tuple(plane.buffer_ptr for plane in picture.planes)
+    strides = tuple(plane.line_size for plane in picture.planes)
+    window_rgb(planes, strides, shifts, (*corner, *out.shape[:2]), numbers, out.ctypes.data)
+
+
+def _packets(video: Stream, frames: NDArray[np.int32], header: Header) -> Iterator[av.Packet | None]:
+    """The packets of each run that `frames` needs, then None, which drains the decoder."""
+    member = video.data
+    offsets, sizes = video.packets.offsets, video.packets.sizes
+    for start, stop in decode_runs(frames, video.packets):
+        for index in range(start, stop):
+            offset, size = int(offsets[index]), int(sizes[index])
+            if offset + size > len(member):
+                raise DecodeFailed(
+                    f"packet {index} ends at {offset + size}, the member has {len(member)} bytes"
+                )
+            payload = member[offset : offset + size]
+            packet = av.Packet(b"".join((header.in_band, payload)) if index == start else bytes(payload))
+            packet.pts = index
+            yield packet
+    yield None
+
+
+def _check(picture: VideoFrame, video: Stream) -> VideoFrame:
+    if picture.is_corrupt:
+        raise DecodeFailed(f"frame {picture.pts} is damaged")
+    if (picture.width, picture.height) != (video.width, video.height):
+        found = f"{picture.width}x{picture.height}"
+        raise DecodeFailed(f"frame {picture.pts} is {found}, the sidecar says {video.width}x{video.height}")
+    return picture
+
+
+def _rows(plane: av.video.plane.VideoPlane) -> NDArray[np.uint8]:
+    """A plane without a copy, uint8 `[rows, bytes in a row]`; rows may end in padding."""
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
