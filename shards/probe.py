@@ -48,6 +48,8 @@ _READ_BYTES: Final = 1 << 20
 # Header and packets may disagree on the length by this share and these seconds before a file counts as cut short.
 _MISSING_SHARE: Final = 0.02
 _MISSING_SECONDS: Final = 0.5
+# MP4 states the length of each stream to a fraction of a frame; codecs with long frames are rounded up.
+_MISSING_TAIL: Final = 0.1
 # Containers whose header states the length; of the others FFmpeg guesses it from what is there.
 _STATES_LENGTH: Final = frozenset({"avi", "flv", "matroska", "mov"})
 # MPEG streams time their PES packets, and of two frames in one packet FFmpeg guesses the second.
@@ -133,8 +135,8 @@ class _Contents(msgspec.Struct, frozen=True):
     first: VideoFrame
     times: NDArray[np.int64]
     """Ascending presentation times of the pictures, in units of their stream."""
-    end: float
-    """Seconds at which the last packet of any stream ends."""
+    ends: dict[int, Fraction]
+    """Index of a stream → seconds at which its last packet ends."""
     packets: _Packets
 
 
@@ -259,7 +261,7 @@ def _read_through(
 ) -> _Contents:
     first: VideoFrame | None = None
     packets = _Packets()
-    end = 0.0
+    ends: dict[int, Fraction] = {}
     for packet in container.demux():
         time = packet.dts if packet.pts is None else packet.pts
         if time is None or packet.time_base is None:
@@ -272,21 +274,29 @@ def _read_through(
             limits.check("frames", len(packets.times))
         elif audio is not None and packet.stream_index == audio.index:
             packets.audio_bytes += packet.size
-        end = max(end, float((time + (packet.duration or 0)) * packet.time_base))
+        here = (time + (packet.duration or 0)) * packet.time_base
+        ends[packet.stream_index] = max(ends.get(packet.stream_index, here), here)
     # A decoder may hold a single picture back until it knows that no other follows.
     first = first or next(iter(stream.decode(None)), None)
     if first is None:
         raise MediaRefused("damaged", "no picture could be decoded")
-    return _Contents(first, np.sort(np.array(packets.times, np.int64)), end, packets)
+    return _Contents(first, np.sort(np.array(packets.times, np.int64)), ends, packets)
 
 
 def _check_length(container: InputContainer, demuxer: str, contents: _Contents) -> None:
     """Some demuxers end a file that was cut short without an error."""
-    stated = (container.duration or 0) / av.time_base
-    if demuxer in _STATES_LENGTH and contents.end < stated * (1 - _MISSING_SHARE) - _MISSING_SECONDS:
-        raise MediaRefused(
-            "truncated", f"the header states {stated:.1f} s, the packets end at {contents.end:.1f} s"
-        )
+    stated, end = (container.duration or 0) / av.time_base, float(max(contents.ends.values(), default=0))
+    if demuxer in _STATES_LENGTH and end < stated * (1 - _MISSING_SHARE) - _MISSING_SECONDS:
+        raise MediaRefused("truncated", f"the header states {stated:.1f} s, the packets end at {end:.1f} s")
+    for stream in container.streams if demuxer == "mov" else ():
+        # Fragments count no samples in the header, and their length is a guess.
+        if stream.frames and stream.duration and stream.index in contents.ends:
+            due = float((stream.duration + (stream.start_time or 0)) * (stream.time_base or 0))
+            found = float(contents.ends[stream.index])
+            if found < due - _MISSING_TAIL:
+                raise MediaRefused(
+                    "truncated", f"{stream.type} {stream.index} lasts {due:.2f} s, its packets {found:.2f} s"
+                )
 
 
 def _promised(contents: _Contents) -> int:
