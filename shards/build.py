@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Self
 import msgspec
 
 from unreel.shards.catalogue import compile_catalogue
+from unreel.shards.checksums import with_checksums
 from unreel.shards.engines import Engine, InlineEngine, LocalEngine, supervise
 from unreel.shards.engines.work import Note
 from unreel.shards.errors import IdentityMismatch, MediaRefused, WorkerLost
@@ -122,6 +123,7 @@ def build(
     clip_seconds: float | None = None,
     shard_bytes: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    checksums: str | Path | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> BuildSummary:
     """Build the shards of `sources` into the folder `out`, or continue a build that was stopped there.
@@ -137,6 +139,7 @@ def build(
         clip_seconds: longest clip, instead of the profile's.
         shard_bytes: expected size of a shard; None chooses it by the size of the whole.
         limits: what a source may cost and claim before it is refused.
+        checksums: a list as `sha256sum` writes it; a source that differs from it, or is not in it, is refused.
 
     Raises:
         ValueError: a source names nothing, or a setting is out of range.
@@ -149,6 +152,8 @@ def build(
     repeated: list[str] = []
     named = list_sources(sources, repeated.append)
     files = [file for file in named if not Path(file.path).is_relative_to(out.absolute())]
+    if checksums is not None:
+        files = with_checksums(files, checksums)
     with locked(out), _running(engine, workers) as running:
         identity = builder_identity(profile)
         blank = _Job(identity=identity, profile=profile, limits=limits)

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from unreel.shards.checksums import SHA256
 from unreel.shards.language import language_code
 from unreel.shards.source_file import TO_THE_END, Caption, Label, SourceFile
 from unreel.shards.tables import Row, read_table
@@ -17,9 +18,20 @@ from unreel.shards.web import SCHEMES, is_url, split_url
 
 __all__ = ["Mention", "merge", "place", "read_manifest"]
 
-_ONCE: Final = ("split", "licence", "url", "takedown_id", "transcript", "language", "tracks")
+_ONCE: Final = ("split", "licence", "url", "takedown_id", "sha256", "transcript", "language", "tracks")
 """What all rows of one source must agree on."""
-_KNOWN: Final = ("path", "url", "split", "licence", "takedown_id", "start", "end", "transcript", "language")
+_KNOWN: Final = (
+    "path",
+    "url",
+    "split",
+    "licence",
+    "takedown_id",
+    "sha256",
+    "start",
+    "end",
+    "transcript",
+    "language",
+)
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)
 
 
@@ -84,6 +96,7 @@ def _source(folder: Path, row: Row) -> SourceFile:
         licence=cells.get("licence"),
         url=url or (bare if is_url(text) else None),
         takedown_id=cells.get("takedown_id"),
+        sha256=_sha256(row),
         labels={
             name: value for name, value in cells.items() if name not in _KNOWN and not name.endswith("[]")
         },
@@ -93,6 +106,13 @@ def _source(folder: Path, row: Row) -> SourceFile:
         transcript=spoken if isinstance(spoken, str) else None,
         language=_language(row),
     )
+
+
+def _sha256(row: Row) -> str | None:
+    text = row.cells.get("sha256")
+    if text is not None and not SHA256.fullmatch(str(text).lower()):
+        raise ValueError(f"manifest {row.where}, column sha256: found {text!r}, expected 64 hex digits")
+    return None if text is None else str(text).lower()
 
 
 def _span(row: Row) -> tuple[float, float] | None:

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from unreel.shards.analyse import Box
+from unreel.shards.checksums import check_sha256
 from unreel.shards.containers import check_count, check_pages, shows_picture
 from unreel.shards.errors import MediaRefused
 from unreel.shards.geometry import letterbox, stored_size
@@ -167,16 +168,20 @@ def probe(source: SourceFile, profile: Profile, limits: Limits = DEFAULT_LIMITS)
 
 
 def _identify_and_digest(source: SourceFile) -> tuple[str, str]:
-    digest = hashlib.blake2b(digest_size=8)
+    digest, sha256 = hashlib.blake2b(digest_size=8), hashlib.sha256()
     try:
         with open(source.path, "rb") as file:
             head = file.read(HEAD_BYTES)
             demuxer = identify(head, source.name)
-            digest.update(head)
+            file.seek(0)
             while block := file.read(_READ_BYTES):
                 digest.update(block)
+                if source.sha256:
+                    sha256.update(block)
     except OSError as error:
         raise MediaRefused("unreadable", str(error)) from error
+    if source.sha256 is not None:
+        check_sha256(source.sha256, sha256.hexdigest())
     return demuxer, digest.hexdigest()
 
 

@@ -36,6 +36,8 @@ class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
     licence: str | None = None
     url: str | None = None
     takedown_id: str | None = None
+    sha256: str | None = None
+    """64 hex digits that its bytes must have; empty: none are known and they should be; None: it is not asked."""
     labels: dict[str, Label] = {}
     tracks: dict[str, tuple[float, ...]] = {}
     """Labels over time, one number for each frame of the source."""

@@ -18,7 +18,7 @@ _INTEGER: Final = re.compile(r"-?(0|[1-9]\d*)")
 _NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?", re.IGNORECASE)
 # Longest text of one cell: a track of ten hours at 60 frames a second.
 _CELL_LIMIT: Final = 1 << 25
-_WORDS: Final = ("path", "url", "split", "licence", "takedown_id", "transcript", "language")
+_WORDS: Final = ("path", "url", "split", "licence", "takedown_id", "sha256", "transcript", "language")
 """Columns that are text, whatever they look like."""
 _LARGEST_INTEGER: Final = 1 << 63
 

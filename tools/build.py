@@ -67,6 +67,10 @@ def build(
             help="What a source may cost or claim before it is refused, such as seconds=36000 or memory=8GiB; repeatable.",
         ),
     ] = None,
+    checksums: Annotated[
+        str | None,
+        typer.Option(help="List as sha256sum writes it; a source that differs or is not in it is refused."),
+    ] = None,
     ceiling: Annotated[
         float,
         typer.Option(min=0, max=1, help="Share of sources that may be refused before the exit code is 3."),
@@ -109,6 +113,7 @@ def build(
             clip_seconds=clip_seconds,
             shard_bytes=target,
             limits=read_limits(limit or ()),
+            checksums=checksums,
             progress=bars.follow,
         )
     _print_summary(summary, out)
