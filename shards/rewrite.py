@@ -61,7 +61,8 @@ def rewrite_shard(path: Path, change: Change) -> ShardIndex | None:
     Every member is checked against the index before it is copied. A shard that would come out as it is is left alone.
 
     Raises:
-        ShardError: the shard was not committed, is damaged, or is newer than this program. It is left as it was.
+        ShardError: the shard was not committed, is damaged, is a tar of others, or is newer than this program. It is left
+            as it was.
         ValueError: `change` gave a sidecar that does not go with the members, or a key twice.
     """
     settle(path)
@@ -128,6 +129,10 @@ def _run(job: _Job) -> _Outcome:
 
 def _readable_index(path: Path) -> ShardIndex:
     index = read_index(path)
+    if index.sidecars is not None or index.partial:
+        raise ShardError(
+            f"{path}: a tar of others, or a part of one, is indexed and never written anew; `unreel index` writes its sidecars"
+        )
     if version_of(index.schema) > INDEX_SCHEMA:
         raise ShardError(
             f"{path}: index schema {index.schema} is newer than {INDEX_SCHEMA[0]}.{INDEX_SCHEMA[1]}: update unreel"

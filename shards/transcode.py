@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final, Self
@@ -19,10 +19,20 @@ from unreel.shards.profiles import Profile
 from unreel.shards.sample import audio_length, frame_to_audio
 from unreel.shards.streams import Streams
 
-__all__ = ["Decode", "RawClip", "decode_command"]
+__all__ = [
+    "GREY_DIVISOR",
+    "Decode",
+    "RawClip",
+    "compile_outputs",
+    "decode_command",
+    "grey_and_cuts",
+    "input_options",
+    "raw_output",
+    "read_cuts",
+]
 
 # The grey copy has a quarter of each side: codec noise averages out and movement stays.
-_GREY_DIVISOR: Final = 4
+GREY_DIVISOR: Final = 4
 # Times are printed as integers of this unit; FFmpeg prints seconds with six digits only.
 _MICROSECONDS: Final = 1_000_000
 # Decoded times may end this many frames from where the count ends.
@@ -57,24 +67,32 @@ def decode_command(
     path: str, probe: Probe, profile: Profile, limits: Limits, pipes: Mapping[str, int]
 ) -> list[str]:
     """The argument list of the one ffmpeg process; `pipes` are descriptors of `yuv`, `grey`, `frames`, `cuts`, `pcm`, `sound`."""
-    source = ffmpeg.input(f"file:{path}", **_input_options(probe, limits))
+    source = ffmpeg.input(f"file:{path}", **input_options(probe.demuxer, limits))
     stored, small = _picture(source[str(probe.video)], probe, profile, pipes["frames"])
     outputs = [
-        stored.output(f"pipe:{pipes['yuv']}", **_raw("yuv420p")),
-        _cuts(small, profile, pipes["cuts"]).output(f"pipe:{pipes['grey']}", **_raw("gray")),
+        stored.output(f"pipe:{pipes['yuv']}", **raw_output("yuv420p")),
+        grey_and_cuts(small, profile.cut_threshold, pipes["cuts"]).output(
+            f"pipe:{pipes['grey']}", **raw_output("gray")
+        ),
     ]
     if probe.audio is not None:
         sound = _sound(source[str(probe.audio)], profile, pipes["sound"])
         outputs.append(sound.output(f"pipe:{pipes['pcm']}", format="s16le", acodec="pcm_s16le", threads=1))
+    return compile_outputs(outputs)
+
+
+def compile_outputs(outputs: Sequence[Any]) -> list[str]:
+    """The argument list of an ffmpeg that writes these pipes, quiet but for errors, each of which ends it."""
     graph = ffmpeg.merge_outputs(*outputs).global_args(
         "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror", "-filter_complex_threads", "1"
     )
     return graph.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
 
 
-def _input_options(probe: Probe, limits: Limits) -> dict[str, Any]:
+def input_options(demuxer: str, limits: Limits) -> dict[str, Any]:
+    """Of an input file: its demuxer is pinned, nothing else may be opened, any error ends the decode."""
     return {
-        "format": probe.demuxer,
+        "format": demuxer,
         "protocol_whitelist": "file",
         "max_pixels": limits.pixels,
         "max_streams": limits.streams + 1,
@@ -87,7 +105,8 @@ def _input_options(probe: Probe, limits: Limits) -> dict[str, Any]:
     }
 
 
-def _raw(pixels: str) -> dict[str, Any]:
+def raw_output(pixels: str) -> dict[str, Any]:
+    """Options of an output of bare frames."""
     return {"format": "rawvideo", "pix_fmt": pixels, "fps_mode": "passthrough", "threads": 1}
 
 
@@ -119,11 +138,12 @@ def _new_times(probe: Probe) -> str:
     return f"N*{rate.denominator}/{rate.numerator}/TB" if probe.counted else "PTS-STARTPTS"
 
 
-def _cuts(stream: Any, profile: Profile, pipe: int) -> Any:
+def grey_and_cuts(stream: Any, threshold: float, pipe: int) -> Any:
+    """The grey copy of a stored picture, full range; a line goes into `pipe` where a scene starts."""
     small = stream.filter(
-        "scale", f"iw/{_GREY_DIVISOR}", f"ih/{_GREY_DIVISOR}", flags="area+accurate_rnd+bitexact"
+        "scale", f"iw/{GREY_DIVISOR}", f"ih/{GREY_DIVISOR}", flags="area+accurate_rnd+bitexact"
     )
-    scored = small.filter("format", "gray").filter("scdet", threshold=profile.cut_threshold)
+    scored = small.filter("format", "gray").filter("scdet", threshold=threshold)
     return scored.filter("metadata", mode="print", key="lavfi.scd.time", file=f"pipe:{pipe}", direct=1)
 
 
@@ -142,6 +162,13 @@ def _report_frames(stream: Any, kind: str, pipe: int) -> Any:
     """Print number and time of each frame that passes; the filter prints only frames that carry the key."""
     marked = stream.filter(kind, mode="add", key=_MARK, value=1)
     return marked.filter(kind, mode="print", key=_MARK, file=f"pipe:{pipe}", direct=1)
+
+
+def read_cuts(lines: bytes) -> tuple[int, ...]:
+    """Frames at which scenes start, of what `grey_and_cuts` wrote."""
+    changes = (int(number) for number, _ in _FRAME_LINE.findall(lines.decode()))
+    # scdet holds a change against the change before, and frame 1 has none before it.
+    return tuple(number for number in changes if number > 1)
 
 
 class _Track:
@@ -196,7 +223,7 @@ class Decode:
         width, height, longest = self._probe.width, self._probe.height, profile.clip_frames(rate)
         for start in itertools.count(0, longest):
             yuv = self._planes("yuv", longest, height * 3 // 2, width)
-            grey = self._planes("grey", longest, height // _GREY_DIVISOR, width // _GREY_DIVISOR)
+            grey = self._planes("grey", longest, height // GREY_DIVISOR, width // GREY_DIVISOR)
             if len(yuv) < profile.min_frames(rate):
                 self.dropped = len(yuv)
                 return
@@ -220,10 +247,7 @@ class Decode:
                 "frames-missing", f"{len(lines)} pictures came out of packets for {self._probe.pictures}"
             )
         times = np.array([int(time) for _, time in lines]) / _MICROSECONDS
-        changes = (int(number) for number, _ in _FRAME_LINE.findall(rest["cuts"].decode()))
-        # scdet holds a change against the change before, and frame 1 has none before it.
-        cuts = tuple(number for number in changes if number > 1)
-        return (self._counted(times) if self._probe.counted else times), cuts
+        return (self._counted(times) if self._probe.counted else times), read_cuts(rest["cuts"])
 
     def _counted(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """Times by count, once it is sure that no frame is missing among them."""
