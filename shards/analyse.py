@@ -22,6 +22,8 @@ __all__ = [
 Box = tuple[int, int, int, int]
 
 LOUDNESS_FLOOR: Final = -120.0
+# A larger change of brightness from one frame to the next is a cut or a flash.
+_LARGEST_GAIN: Final = 2.0
 # A line of the picture is a bar when its mean and its brightest pixel stay below these (luma, full range): codecs
 # blur the border of a bar, and a dark scene has brighter pixels somewhere along each line.
 _BAR_MEAN: Final = 6.0
@@ -38,9 +40,17 @@ _LONE_SHARE: Final = 0.125
 
 
 def motion_curve(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Mean absolute difference to the frame before, in [0, 255], 0 at frame 0: `[T, h, w]` → f32 `[T]`."""
-    difference = np.abs(np.diff(grey.astype(np.int16), axis=0)).mean(axis=(1, 2), dtype=np.float32)
-    return np.concatenate([np.zeros(1, np.float32), difference])
+    """Mean absolute difference to the frame before, in [0, 255], 0 at frame 0: `[T, h, w]` → f32 `[T]`.
+
+    Both frames are brought to one mean brightness first, within a factor of two: a lamp that flickers and a camera that
+    sets its exposure do not move.
+    """
+    motion = np.zeros(len(grey), np.float32)
+    pictures = grey.astype(np.float32)
+    means = np.maximum(pictures.mean(axis=(1, 2), keepdims=True), 1.0)
+    gains = np.clip(means[:-1] / means[1:], 1 / _LARGEST_GAIN, _LARGEST_GAIN)
+    motion[1:] = np.abs(pictures[1:] * gains - pictures[:-1]).mean(axis=(1, 2))
+    return motion
 
 
 def luma_curve(grey: NDArray[np.uint8]) -> NDArray[np.float32]:

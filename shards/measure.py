@@ -151,7 +151,7 @@ def _pictures(
             grey.output(f"pipe:{pipes['grey']}", **raw_output("gray")),
         ]
 
-    found = _decode(data, shape.member, ("luma", "grey", "cuts"), outputs, limits)
+    found = _decode(data, shape, ("luma", "grey", "cuts"), outputs, limits)
     luma = _frames(found["luma"], frames, height * 3 // 2, width)[:, :height]
     grey = _frames(found["grey"], frames, height // GREY_DIVISOR, width // GREY_DIVISOR)
     return luma, grey, read_cuts(found["cuts"])
@@ -206,7 +206,7 @@ def _sound(audio: Audio, data: bytes | memoryview, limits: Limits) -> NDArray[np
             )
         ]
 
-    found = _decode(data, audio.member, ("pcm",), outputs, limits)
+    found = _decode(data, audio, ("pcm",), outputs, limits)
     sound = np.frombuffer(found["pcm"], "<i2").reshape(-1, audio.channels)
     if len(sound) != audio.samples:
         raise MediaRefused("damaged", f"expected {audio.samples} samples of sound, decoded {len(sound)}")
@@ -215,17 +215,17 @@ def _sound(audio: Audio, data: bytes | memoryview, limits: Limits) -> NDArray[np
 
 def _decode(
     data: bytes | memoryview,
-    member: str,
+    part: Video | Image | Audio,
     names: tuple[str, ...],
     outputs: Callable[[Any, Mapping[str, int]], list[Any]],
     limits: Limits,
 ) -> dict[str, bytes]:
     """What ffmpeg writes into the pipes `names`. Members of others may be hostile, so it is a process with limits."""
-    demuxer = "jpeg_pipe" if data[: len(_JPEG)] == _JPEG else identify(bytes(data[:HEAD_BYTES]), member)
-    with tempfile.NamedTemporaryFile(suffix=f".{member}") as file:
+    demuxer = "jpeg_pipe" if data[: len(_JPEG)] == _JPEG else identify(bytes(data[:HEAD_BYTES]), part.member)
+    with tempfile.NamedTemporaryFile(suffix=f".{part.member}") as file:
         file.write(data)
         file.flush()
-        source = ffmpeg.input(f"file:{file.name}", **input_options(demuxer, limits))
+        source = ffmpeg.input(f"file:{file.name}", **input_options(demuxer, part.codec, limits))
         streams = Streams(names, lambda pipes: compile_outputs(outputs(source, pipes)), limits=limits)
         try:
             return streams.finish()

@@ -182,7 +182,8 @@ class Facts(Record, frozen=True, kw_only=True):
     sidecars of 1.0 list none and hold all facts of 1.0."""
 
     motion: bytes = b""
-    """f16 `[frames]`: mean absolute luma difference to the frame before, in [0, 255]; 0 at frame 0."""
+    """f16 `[frames]`: mean absolute luma difference to the frame before, in [0, 255]; 0 at frame 0. Since 1.1 both frames are
+    brought to one brightness first."""
     luma: bytes = b""
     """f16 `[frames]`: mean luma, in [0, 255]."""
     loudness: bytes = b""

@@ -67,7 +67,7 @@ def decode_command(
     path: str, probe: Probe, profile: Profile, limits: Limits, pipes: Mapping[str, int]
 ) -> list[str]:
     """The argument list of the one ffmpeg process; `pipes` are descriptors of `yuv`, `grey`, `frames`, `cuts`, `pcm`, `sound`."""
-    source = ffmpeg.input(f"file:{path}", **input_options(probe.demuxer, limits))
+    source = ffmpeg.input(f"file:{path}", **input_options(probe.demuxer, probe.original.video_codec, limits))
     stored, small = _picture(source[str(probe.video)], probe, profile, pipes["frames"])
     outputs = [
         stored.output(f"pipe:{pipes['yuv']}", **raw_output("yuv420p")),
@@ -89,7 +89,7 @@ def compile_outputs(outputs: Sequence[Any]) -> list[str]:
     return graph.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
 
 
-def input_options(demuxer: str, limits: Limits) -> dict[str, Any]:
+def input_options(demuxer: str, codec: str | None, limits: Limits) -> dict[str, Any]:
     """Of an input file: its demuxer is pinned, nothing else may be opened, any error ends the decode."""
     return {
         "format": demuxer,
@@ -97,7 +97,7 @@ def input_options(demuxer: str, limits: Limits) -> dict[str, Any]:
         "max_pixels": limits.pixels,
         "max_streams": limits.streams + 1,
         "err_detect": "crccheck+bitstream+buffer+explode",
-        **_STRICT_DECODERS.get(probe.original.video_codec or "", {}),
+        **_STRICT_DECODERS.get(codec or "", {}),
         "flags": "+bitexact",
         "threads": 1,
         # Time stamps as they are in the container: the first decoded picture is the origin, for sound as well.

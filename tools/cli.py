@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "index": "unreel.tools.index",
     "verify": "unreel.tools.verify",
     "remove": "unreel.tools.remove",
+    "migrate": "unreel.tools.migrate",
     "inspect": "unreel.tools.inspect",
     "train": "unreel.tools.train",
     "eval": "unreel.tools.eval",

@@ -21,10 +21,28 @@ RATE = 48_000
 
 def test_motion_is_the_mean_difference_to_the_frame_before() -> None:
     grey = np.zeros((4, 8, 8), np.uint8)
-    grey[2] = 200
-    grey[3, :4] = 100
-    assert motion_curve(grey).tolist() == [0, 0, 200, 150]
-    assert luma_curve(grey).tolist() == [0, 0, 200, 50]
+    grey[:2, :4] = 100
+    grey[2:, 4:] = 100
+    assert motion_curve(grey).tolist() == [0, 0, 100, 0]
+    assert luma_curve(grey).tolist() == [50] * 4
+
+
+def test_flicker_is_no_motion_and_does_not_hide_it() -> None:
+    base = np.random.default_rng(0).integers(60, 120, (32, 32))
+    flicker = np.array([1.0, 0.8, 1.4, 0.75, 1.3])[:, None, None]
+    assert motion_curve((base * flicker).astype(np.uint8)).max() < 1.5
+    moving = np.stack([np.roll(base, frame // 2 * 5, 1) for frame in range(5)])
+    plain, lit = motion_curve(moving.astype(np.uint8)), motion_curve((moving * flicker).astype(np.uint8))
+    # Movement counts in the brightness of the frame before.
+    assert np.allclose(lit[[2, 4]], plain[[2, 4]] * flicker[[1, 3], 0, 0], rtol=0.1)
+    assert lit[[1, 3]].max() < 1.5 < plain[[2, 4]].min() - 10
+
+
+def test_a_flash_out_of_black_is_a_change() -> None:
+    assert motion_curve(np.stack([np.zeros((8, 8)), np.full((8, 8), 200)]).astype(np.uint8)).tolist() == [
+        0,
+        100,
+    ]
 
 
 def test_loudness_of_a_full_scale_square_is_0_dbfs_and_of_nothing_the_floor() -> None:
