@@ -44,6 +44,9 @@ logger = logging.getLogger(__name__)
 _Prepared = tuple[EncodedBatch, Stopwatch]
 _Decoded = tuple[MediaBatch, Stopwatch]
 
+FETCHED_AHEAD: Final = 4
+"""Steps, beyond the one that is being planned, whose samples are fetched where they lie behind a URL."""
+
 _TRIAL: Final = 32
 """Clips on which `auto` measures the backends."""
 
@@ -235,6 +238,7 @@ class Loader:
     def close(self) -> None:
         """Stop the threads and give back the decoders that this loader made."""
         self._ahead.close()
+        self._planner.close()
         if isinstance(self._wanted, str) and "backend" in self.__dict__:
             self.backend.close()
 
@@ -254,6 +258,8 @@ class Loader:
 
     def _prepare(self, step: int) -> _Prepared:
         watch = Stopwatch()
+        for later in range(step, step + FETCHED_AHEAD + 1):
+            self._planner.expect(self._positions(later))
         return self._planner.prepare(self._positions(step), watch), watch
 
     def _decode(self, prepared: _Prepared) -> _Decoded:

@@ -52,6 +52,18 @@ class Planner:
         needs = task.needs
         self._members = [name for need, names in _MEMBERS.items() if getattr(needs, need) for name in names]
 
+    def expect(self, positions: NDArray[np.int64]) -> None:
+        """Begin to fetch the samples at `positions`, where they lie behind a URL."""
+        if not any(reader.catalogue.remote for reader in self._readers):
+            return
+        for place in self._order.locate(positions):
+            self._readers[place.part].prefetch([(place.shard, place.ordinal)], members=self._members)
+
+    def close(self) -> None:
+        """End what is being fetched."""
+        for reader in self._readers:
+            reader.close()
+
     def prepare(self, positions: NDArray[np.int64], watch: Stopwatch) -> EncodedBatch:
         """Read and plan the samples at `positions`; a row that fails carries its reason.
 

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 import numpy as np
@@ -30,6 +30,8 @@ from unreel.shards.index import (
     parse_index,
     row_of,
 )
+from unreel.shards.mapped import MappedShard, ShardBytes
+from unreel.shards.web import is_url
 
 __all__ = [
     "CATALOGUE_SCHEMA",
@@ -85,7 +87,10 @@ class Catalogue:
         profile: build profile of every shard.
         digest: hash over the ordered (name, samples, sha256) of the shards; it does not say who built them or when.
         counts: i64 `[shards]`, samples of each shard.
+        remote: whether the shards lie behind a URL.
     """
+
+    remote: ClassVar[bool] = False
 
     def __init__(self, folder: Path, summary: Summary, table: pa.Table) -> None:
         self.folder = folder
@@ -98,11 +103,17 @@ class Catalogue:
 
     @classmethod
     def open(cls, folder: Path | str) -> "Catalogue":
-        """Open the data set in `folder`.
+        """Open the data set in `folder`, or behind a URL with default settings; see `RemoteCatalogue.open`.
 
         Raises:
             CatalogueError: there is no catalogue, it is damaged, or its major version is newer.
+            ValueError: a URL's scheme is not allowed.
+            Unreachable: a URL does not answer.
         """
+        if isinstance(folder, str) and is_url(folder):
+            from unreel.shards.remote_catalogue import RemoteCatalogue  # brings an HTTP library with it
+
+            return RemoteCatalogue.open(folder)
         folder = Path(folder)
         summary, table = open_tables(folder)
         return cls(folder, summary, table)
@@ -139,7 +150,7 @@ class Catalogue:
 
     def _read_index(self, shard: int) -> ShardIndex:
         path = index_path(self.path(shard))
-        data = _index_bytes(path)
+        data = self._index_data(shard)
         expected, found = self._table["index_crc32"][shard].as_py(), zlib.crc32(data)
         if found != expected:
             raise ShardError(
@@ -147,6 +158,17 @@ class Catalogue:
                 "compile the catalogue again if the shard was rebuilt"
             )
         return parse_index(data, path)
+
+    def shard_bytes(self, shard: int) -> ShardBytes:
+        """The bytes of shard number `shard`.
+
+        Raises:
+            ShardError: its index or its tar is gone, or not what the catalogue and the index say.
+        """
+        return MappedShard(self.path(shard), self.index(shard))
+
+    def _index_data(self, shard: int) -> bytes:
+        return _index_bytes(index_path(self.path(shard)))
 
 
 def read_index(shard: Path) -> ShardIndex:

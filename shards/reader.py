@@ -1,17 +1,17 @@
-"""Verified random access to the samples of a data set: tars are mapped, members are views, damage has a name."""
+"""Verified random access to the samples of a data set: members are views of bytes, damage has a name."""
 
-import mmap
 import tarfile
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from unreel.shards.catalogue import Catalogue, Member, SampleRow, ShardIndex, read_index
+from unreel.shards.catalogue import Catalogue, Member, SampleRow, read_index
+from unreel.shards.early import Early
 from unreel.shards.errors import ShardError
-from unreel.shards.index import SIDECARS_SUFFIX
+from unreel.shards.mapped import MappedShard, ShardBytes, Views
 from unreel.shards.sample import Sidecar, read_sidecar
 
 __all__ = ["EncodedSample", "Reader", "read_shard"]
@@ -38,22 +38,23 @@ class EncodedSample:
 
 
 @dataclass(frozen=True, slots=True)
-class _MappedShard:
-    path: Path
-    index: ShardIndex
-    view: memoryview
-    sidecars: memoryview | None
-    """Content of `NAME.sidecars`, which holds every member `json` of a tar of others."""
+class _OpenShard:
+    bytes: ShardBytes
     verified: set[tuple[str, int]]
     """(name, offset) of the members whose checksum held; 23 µs for 120 KB are paid once a process."""
 
 
 class Reader:
-    """Random access by (shard, ordinal). Threads may share it."""
+    """Random access by (shard, ordinal). Threads may share it.
+
+    Of a data set behind a URL, each sample is one or two requests for byte ranges; `prefetch` begins them early, many at
+    once, and what comes is checked on arrival.
+    """
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
-        self._mapped = lru_cache(OPEN_SHARDS)(self._map)
+        self._open = lru_cache(OPEN_SHARDS)(self._opened)
+        self._early = Early(self._read) if catalogue.remote else None
 
     def read(self, shard: int, ordinal: int, *, members: Collection[str] | None = None) -> EncodedSample:
         """The sample `ordinal` of shard number `shard`, with `json` and the named members, by default all.
@@ -61,13 +62,61 @@ class Reader:
         Each member's header and CRC32 are checked at its first touch; members that are not asked for are not read.
 
         Raises:
-            ShardError: the shard or a member is not what the index says; names shard, key, expected and found.
+            ShardError: the shard or a member is not what the index says, or is out of reach; names shard, key, expected and
+                found.
             IndexError: the shard has no such sample.
         """
-        return _encoded(self._mapped(shard), ordinal, members, read_sidecar)
+        named = None if members is None else tuple(sorted(members))
+        if self._early is not None:
+            return self._early.take((shard, ordinal, named))
+        return self._read(shard, ordinal, named)
 
-    def _map(self, shard: int) -> _MappedShard:
-        return _map_tar(self.catalogue.path(shard), self.catalogue.index(shard))
+    def prefetch(self, places: Iterable[tuple[int, int]], *, members: Collection[str] | None = None) -> None:
+        """Begin to fetch the samples at (shard, ordinal) that `read` will be asked for; local ones need none of it."""
+        if self._early is not None:
+            named = None if members is None else tuple(sorted(members))
+            self._early.begin((shard, ordinal, named) for shard, ordinal in places)
+
+    def packets(self, shard: int, ordinal: int, runs: Iterable[tuple[int, int]]) -> EncodedSample:
+        """A sample whose picture member holds only the packets of these half-open runs, and zeros elsewhere.
+
+        For a plan that shows a few GOPs of a long clip behind a URL. A member's checksum is over all of it, so these bytes
+        are checked by their length only, and by the decoder.
+
+        Raises:
+            ShardError: see `read`.
+            ValueError: the sample has no picture.
+        """
+        sample = self._read(shard, ordinal, ())
+        video = sample.sidecar.video
+        if video is None:
+            raise ValueError(f"sample {sample.row.key}: it has no picture, so no packets")
+        member = next(m for m in sample.row.members if m.name == video.member)
+        payload = bytearray(member.size)
+        offsets, sizes = video.packets.offsets, video.packets.sizes
+        for first, stop in runs:
+            start, end = int(offsets[first]), int(offsets[stop - 1]) + int(sizes[stop - 1])
+            span = self._open(shard).bytes.range(member.offset + start, member.offset + end)
+            payload[start:end] = span
+        return replace(sample, members={**sample.members, video.member: memoryview(payload).toreadonly()})
+
+    def close(self) -> None:
+        """End what is being fetched."""
+        if self._early is not None:
+            self._early.close()
+
+    def _read(self, shard: int, ordinal: int, members: tuple[str, ...] | None) -> EncodedSample:
+        opened = self._open(shard)
+        try:
+            return _encoded(opened, ordinal, members, read_sidecar)
+        except ShardError:
+            if not self.catalogue.remote:
+                raise
+            # What is kept here, or what came, is wrong: the place itself is asked, once.
+            return _encoded(opened, ordinal, members, read_sidecar, fresh=True)
+
+    def _opened(self, shard: int) -> _OpenShard:
+        return _OpenShard(self.catalogue.shard_bytes(shard), set())
 
 
 def read_shard(
@@ -85,86 +134,70 @@ def read_shard(
     Raises:
         ShardError: the shard or a member is not what the index says.
     """
-    mapped = _map_tar(path, read_index(path))
-    for ordinal in range(len(mapped.index.samples)):
-        yield _encoded(mapped, ordinal, members, parse)
-
-
-def _map_tar(path: Path, index: ShardIndex) -> _MappedShard:
-    sidecars = None
-    if index.sidecars is not None:
-        sidecars = _map_file(path.with_suffix(SIDECARS_SUFFIX), index.sidecars.bytes)
-    return _MappedShard(path, index, _map_file(path, index.bytes), sidecars, set())
-
-
-def _map_file(path: Path, size: int) -> memoryview:
-    try:
-        with path.open("rb") as file:
-            found = file.seek(0, 2)
-            if found != size:
-                raise ShardError(f"{path}: expected {size} bytes, found {found}")
-            # The view keeps the map alive: samples may outlive the shard's place in the cache.
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except FileNotFoundError as error:
-        raise ShardError(f"{path}: expected {size} bytes, found no file") from error
+    opened = _OpenShard(MappedShard(path, read_index(path)), set())
+    for ordinal in range(len(opened.bytes.index.samples)):
+        yield _encoded(opened, ordinal, members, parse)
 
 
 def _encoded(
-    mapped: _MappedShard,
+    opened: _OpenShard,
     ordinal: int,
     members: Collection[str] | None,
     parse: Callable[[memoryview], Sidecar],
+    *,
+    fresh: bool = False,
 ) -> EncodedSample:
-    row = mapped.index.samples[ordinal]
-    views = {
-        member.name: _checked(mapped, row, member)
-        for member in row.members
-        if members is None or member.name == "json" or member.name in members
-    }
-    return EncodedSample(mapped.index.shard, row, _sidecar(mapped, row, views["json"], parse), views)
+    index = opened.bytes.index
+    row = index.samples[ordinal]
+    wanted = [m for m in row.members if members is None or m.name == "json" or m.name in members]
+    views = opened.bytes.fetch(wanted, fresh=fresh)
+    payloads = {member.name: _checked(opened, views, row, member) for member in wanted}
+    return EncodedSample(index.shard, row, _sidecar(opened, row, payloads["json"], parse), payloads)
 
 
-def _checked(mapped: _MappedShard, row: SampleRow, member: Member) -> memoryview:
-    beside = mapped.sidecars if member.name == "json" else None
-    payload = (mapped.view if beside is None else beside)[member.offset : member.offset + member.size]
-    if (member.name, member.offset) not in mapped.verified:
+def _checked(opened: _OpenShard, views: Views, row: SampleRow, member: Member) -> memoryview:
+    beside = views.sidecars if member.name == "json" else None
+    payload = (views.tar if beside is None else beside)[member.offset : member.offset + member.size]
+    if views.fetched or (member.name, member.offset) not in opened.verified:
         if beside is None:
-            _check_header(mapped, row, member)
+            _check_header(opened, views, row, member)
         found = zlib.crc32(payload)
         if found != member.crc32:
-            raise _damage(mapped, row, member, f"CRC32 {member.crc32:08x}", f"{found:08x}")
-        mapped.verified.add((member.name, member.offset))
+            raise _damage(opened, row, member, f"CRC32 {member.crc32:08x}", f"{found:08x}")
+        opened.verified.add((member.name, member.offset))
     return payload
 
 
-def _check_header(mapped: _MappedShard, row: SampleRow, member: Member) -> None:
-    block = bytes(mapped.view[max(0, member.offset - tarfile.BLOCKSIZE) : member.offset])
+def _check_header(opened: _OpenShard, views: Views, row: SampleRow, member: Member) -> None:
+    block = bytes(views.tar[max(0, member.offset - tarfile.BLOCKSIZE) : member.offset])
     expected = f"header of {row.key}.{member.name} with {member.size} bytes"
     if member.header_crc32 is not None:
         if (found := zlib.crc32(block)) != member.header_crc32:
-            raise _damage(mapped, row, member, f"{expected}, CRC32 {member.header_crc32:08x}", f"{found:08x}")
+            raise _damage(opened, row, member, f"{expected}, CRC32 {member.header_crc32:08x}", f"{found:08x}")
         return
     try:
         info = tarfile.TarInfo.frombuf(block, "ascii", "strict")
     except (tarfile.HeaderError, UnicodeDecodeError) as error:
-        raise _damage(mapped, row, member, expected, f"a damaged one ({error})") from error
+        raise _damage(opened, row, member, expected, f"a damaged one ({error})") from error
     if (info.name, info.size) != (f"{row.key}.{member.name}", member.size):
-        raise _damage(mapped, row, member, expected, f"that of {info.name!r} with {info.size}")
+        raise _damage(opened, row, member, expected, f"that of {info.name!r} with {info.size}")
 
 
 def _sidecar(
-    mapped: _MappedShard, row: SampleRow, data: memoryview, parse: Callable[[memoryview], Sidecar]
+    opened: _OpenShard, row: SampleRow, data: memoryview, parse: Callable[[memoryview], Sidecar]
 ) -> Sidecar:
     try:
         sidecar = parse(data)
     except ShardError as error:
-        raise ShardError(f"{mapped.path}, sample {row.key}: {error}") from error
+        raise ShardError(f"{opened.bytes.name}, sample {row.key}: {error}") from error
     if sidecar.key != row.key:
-        raise ShardError(f"{mapped.path}: expected the sidecar of {row.key}, found that of {sidecar.key}")
+        raise ShardError(
+            f"{opened.bytes.name}: expected the sidecar of {row.key}, found that of {sidecar.key}"
+        )
     return sidecar
 
 
-def _damage(mapped: _MappedShard, row: SampleRow, member: Member, expected: str, found: str) -> ShardError:
+def _damage(opened: _OpenShard, row: SampleRow, member: Member, expected: str, found: str) -> ShardError:
     return ShardError(
-        f"{mapped.path}, sample {row.key}, member {member.name}: expected {expected}, found {found}"
+        f"{opened.bytes.name}, sample {row.key}, member {member.name}: expected {expected}, found {found}"
     )

@@ -2,14 +2,12 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import fsspec.asyn
 from aiohttp import ClientError
 
-from unreel.shards.cache import keep
-from unreel.shards.errors import CatalogueError, Unreachable
+from unreel.shards.errors import Unreachable
 from unreel.shards.web import Patience, filesystem, split_url
 
 __all__ = ["RemoteFolder"]
@@ -20,7 +18,7 @@ _FINAL: Final = (FileNotFoundError, PermissionError, Unreachable)
 """Asking again does not help."""
 _FINAL_STATUS: Final = frozenset({400, 401, 403, 404, 405, 410, 416})
 _LIBRARIES: Final = ("aiobotocore", "botocore", "gcsfs")
-_LARGEST_FILE: Final = 4 << 30
+LARGEST_FILE: Final = 4 << 30
 """Bytes of a catalogue or an index that are fetched as a whole."""
 
 
@@ -41,6 +39,7 @@ class RemoteFolder:
         self.url = url.rstrip("/")
         self._patience = patience or Patience()
         self._files = filesystem(scheme, self._patience)
+        self._down: dict[str, float] = {}
 
     def read(self, name: str, start: int, length: int) -> bytes:
         """Bytes [start, start + length) of the file `name`.
@@ -57,20 +56,16 @@ class RemoteFolder:
 
         return self._patiently(name, ask)
 
-    def mirror(self, name: str, folder: Path) -> Path:
-        """The file `name` as a whole in the local `folder`, fetched unless it is there already.
+    def whole(self, name: str, *, limit: int = LARGEST_FILE) -> bytes:
+        """The file `name`, of at most `limit` bytes.
 
         Raises:
-            Unreachable: it could not be fetched.
-            CatalogueError: it is larger than any catalogue.
+            Unreachable: it could not be fetched, or is larger.
         """
-        path = folder / name
-        if not path.exists():
-            size = self._patiently(name, lambda: self._ask("info", name, 0)["size"])
-            if size is None or size > _LARGEST_FILE:
-                raise CatalogueError(f"{self.url}/{name}: {size} bytes, at most {_LARGEST_FILE} are fetched")
-            keep(path, self.read(name, 0, size))
-        return path
+        size = self._patiently(name, lambda: self._ask("info", name, 0)["size"])
+        if size is None or size > limit:
+            raise Unreachable(f"{self.url}/{name}", f"{size} bytes, at most {limit} are fetched")
+        return self.read(name, 0, size)
 
     def _ask(self, method: str, name: str, size: int, **arguments: Any) -> Any:
         """One request of fsspec that ends in time, whatever drips in."""
@@ -83,6 +78,8 @@ class RemoteFolder:
 
     def _patiently(self, name: str, ask: Callable[[], Answer]) -> Answer:
         target, reason = f"{self.url}/{name}", ""
+        if time.monotonic() < self._down.get(name, 0.0):
+            raise Unreachable(target, "did not answer a moment ago")
         for attempt in range(self._patience.attempts):
             if attempt:
                 time.sleep(self._patience.pause_seconds * 2 ** (attempt - 1))
@@ -96,6 +93,8 @@ class RemoteFolder:
                 reason = _words(error)
                 if getattr(error, "status", None) in _FINAL_STATUS:
                     raise Unreachable(target, reason) from error
+        # Otherwise one file that does not answer holds up all that ask for others.
+        self._down[name] = time.monotonic() + self._patience.rest_seconds
         raise Unreachable(target, f"{reason} ({self._patience.attempts} attempts)")
 
 

@@ -6,14 +6,14 @@ import socket
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
-
-import aiohttp
-import fsspec
-from fsspec.spec import AbstractFileSystem
-from yarl import URL
+from typing import TYPE_CHECKING, Any, Final
 
 from unreel.shards.errors import Unreachable
+
+# Only who fetches pays for their import.
+if TYPE_CHECKING:
+    import aiohttp
+    from fsspec.spec import AbstractFileSystem
 
 __all__ = ["SCHEMES", "Patience", "filesystem", "is_url", "split_url"]
 
@@ -33,6 +33,7 @@ class Patience:
         connect_seconds: longest wait for a connection.
         stall_seconds: longest wait for the next bytes.
         slowest: bytes per second below which a request is given up.
+        rest_seconds: how long a file that used up its attempts is not asked for again.
     """
 
     attempts: int = 4
@@ -40,6 +41,7 @@ class Patience:
     connect_seconds: float = 10.0
     stall_seconds: float = 10.0
     slowest: int = 32 << 10
+    rest_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.attempts <= 5:
@@ -70,12 +72,14 @@ def split_url(url: str) -> tuple[str, str]:
 
 
 @lru_cache
-def filesystem(scheme: str, patience: Patience) -> AbstractFileSystem:
+def filesystem(scheme: str, patience: Patience) -> "AbstractFileSystem":
     """The fsspec filesystem of a scheme; for http(s) with guarded redirects, bounded waits and checked ranges.
 
     Raises:
         ValueError: its library is not installed.
     """
+    import fsspec
+
     try:
         if scheme in ("http", "https"):
             return fsspec.filesystem(
@@ -90,7 +94,9 @@ def filesystem(scheme: str, patience: Patience) -> AbstractFileSystem:
         raise ValueError(f"{scheme}:// needs a library: {_INSTALL.get(scheme, error)}") from error
 
 
-async def _client(*, patience: Patience, loop: Any = None) -> aiohttp.ClientSession:
+async def _client(*, patience: Patience, loop: Any = None) -> "aiohttp.ClientSession":
+    import aiohttp
+
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_check_redirect)
     return aiohttp.ClientSession(
@@ -103,9 +109,11 @@ async def _client(*, patience: Patience, loop: Any = None) -> aiohttp.ClientSess
 
 
 async def _check_redirect(
-    _session: object, _context: object, redirect: aiohttp.TraceRequestRedirectParams
+    _session: object, _context: object, redirect: "aiohttp.TraceRequestRedirectParams"
 ) -> None:
     """A redirect may not leave the web, and not lead from the open net into a private one or to a machine's own service."""
+    from yarl import URL
+
     target = redirect.url.join(URL(redirect.response.headers.get("Location", "")))
     if target.scheme not in ("http", "https") or target.host is None:
         raise Unreachable(str(redirect.url), f"redirects to {target}, which is not http(s)")
@@ -126,7 +134,7 @@ def _reach(addresses: Collection[str]) -> int:
     return min(0 if ip.is_link_local else 2 if ip.is_global else 1 for ip in parsed)
 
 
-async def _check_answer(response: aiohttp.ClientResponse) -> None:
+async def _check_answer(response: "aiohttp.ClientResponse") -> None:
     """A range must come as asked for: a server that ignores it would send a whole shard into memory."""
     response.raise_for_status()
     asked = response.request_info.headers.get("Range")

@@ -276,7 +276,7 @@ class FaultyServer(ThreadingHTTPServer):
     """Serves a folder on loopback, in ranges, and misbehaves when told to.
 
     Kinds of trouble: `status` (value: the code), `stall` (after half of the bytes), `drip` (a byte now and then), `reset`,
-    `short` (fewer bytes than stated), `wrong` (a flipped bit), `whole` (ignores the range), `redirect` (value: where to).
+    `late` (value: after so many seconds), `short` (fewer bytes than stated), `wrong` (a flipped bit), `whole` (ignores the range), `redirect` (value: where to).
     """
 
     daemon_threads = True
@@ -320,6 +320,8 @@ class _FaultyHandler(BaseHTTPRequestHandler):
         path = self.server.folder / self.path.lstrip("/")
         trouble = self.server.trouble_for(self.path) if body else None
         kind, value = (trouble.kind, trouble.value) if trouble else ("", "")
+        if kind == "late":
+            self.server.ending.wait(float(value))
         if kind == "redirect":
             return self._head(302, 0, Location=value)
         if kind == "status" or not path.is_file():

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unreel.shards.web import is_url
+
 if TYPE_CHECKING:
     from unreel.pipelines.mixture import Mixture
 
@@ -62,8 +64,13 @@ def only_folder(shards: Shards) -> str:
 def _weighted(text: str) -> tuple[str, float]:
     folder, equals, weight = text.rpartition("=")
     if not equals or Path(text).exists():
-        return str(Path(text).resolve()), 1
+        return _place(text), 1
     try:
-        return str(Path(folder).resolve()), float(weight)
+        return _place(folder), float(weight)
     except ValueError as error:
         raise ValueError(f"--data {text}: write FOLDER or FOLDER=WEIGHT, such as clips=0.7") from error
+
+
+def _place(text: str) -> str:
+    """A URL as it is, a folder by its full path: a run may be continued from elsewhere."""
+    return text if is_url(text) else str(Path(text).resolve())

@@ -15,7 +15,9 @@ __all__ = ["inspect"]
 
 
 def inspect(
-    dataset: Annotated[Path, typer.Argument(help="Folder of shards, as `unreel build` writes it.")],
+    dataset: Annotated[
+        str, typer.Argument(help="Folder of shards, as `unreel build` writes it, or its URL.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for what is written.")],
     task: Annotated[str | None, typer.Option(help="Contact sheets of this task's batches.")] = None,
     settings: Annotated[

@@ -29,7 +29,7 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="FOLDER[=WEIGHT]",
-            help="Folder of shards, repeatable with weights; else the recipe's data.shards.",
+            help="Folder or URL of shards, repeatable with weights; else the recipe's data.shards.",
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Run folder, made by the run.")] = Path("run"),

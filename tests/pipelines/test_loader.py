@@ -20,6 +20,7 @@ from unreel.pipelines.mixture import Mixture
 from unreel.pipelines.pretext.task import Needs, PretextBatch
 from unreel.shards.catalogue import Catalogue, compile_catalogue
 from unreel.shards.errors import StateMismatch, TooManyFailures
+from unreel.shards.remote_catalogue import RemoteCatalogue
 
 Toy = Any
 
@@ -530,3 +531,17 @@ def test_pairs_are_not_cut_by_ranks(make: Any, toy_task: Toy) -> None:
     task = Asking(toy_task(), {"source_pairs": True})
     with pytest.raises(ValueError, match=r"batch size 6 is 3 a rank: .* multiple of 2; take 8"):
         make(task, batch_size=6, rank=0, world_size=2)
+
+
+def test_a_data_set_behind_a_url_gives_the_same_stream(
+    tiny_catalogue: Catalogue, toy_task: Any, toy_backend: Toy, faulty_server: Any, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_catalogue.folder, faulty_server.folder, dirs_exist_ok=True)
+    remote = RemoteCatalogue.open(faulty_server.url, cache=tmp_path / "cache")
+    found = []
+    for catalogue in (tiny_catalogue, remote):
+        settings = {"batch_size": 8, "seed": 3, "split": None, "backend": toy_backend()}
+        with Loader(catalogue, toy_task(), **settings) as loader:
+            steps = [next(loader).batch for _ in range(9)]
+            found.append([(step.keys, step.inputs["frame"].tolist()) for step in steps])
+    assert found[0] == found[1]

@@ -69,7 +69,7 @@ def test_members_that_are_not_asked_for_are_not_touched(catalogue: Catalogue) ->
 def test_checksums_are_taken_once(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     checked = []
     monkeypatch.setattr(
-        reader_module, "_check_header", lambda _mapped, row, member: checked.append(member.name)
+        reader_module, "_check_header", lambda _opened, _views, row, member: checked.append(member.name)
     )
     reader = Reader(catalogue)
     for _ in range(2):

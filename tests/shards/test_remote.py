@@ -1,5 +1,4 @@
 import time
-from pathlib import Path
 
 import pytest
 
@@ -84,7 +83,15 @@ def test_other_schemes_are_refused_by_name(url):
         RemoteFolder(url)
 
 
-def test_mirrored_file_is_fetched_once(remote, faulty_server, tmp_path: Path):
-    for _ in range(2):
-        assert remote.mirror("a.tar", tmp_path / "mirror").read_bytes() == CONTENT
-    assert sum(bool(asked) for _, asked in faulty_server.requests) == 1
+def test_whole_file_has_a_limit(remote):
+    assert remote.whole("a.tar") == CONTENT
+    with pytest.raises(Unreachable, match="4096 bytes, at most 100 are fetched"):
+        remote.whole("a.tar", limit=100)
+
+
+def test_file_that_does_not_answer_is_left_alone_for_a_while(remote, faulty_server, trouble):
+    faulty_server.trouble = [trouble("status", suffix="a.tar", value="500")]
+    for _ in range(5):
+        with pytest.raises(Unreachable):
+            remote.read("a.tar", 0, 8)
+    assert len(faulty_server.requests) == HASTY.attempts
