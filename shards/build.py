@@ -46,8 +46,10 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     """The reason in a sentence."""
     samples: int = 0
-    dropped_frames: int = 0
-    """Frames at the end that were too few for another clip."""
+    dropped_frames: dict[str, int] = {}
+    """Frames of a source that was done which are in no sample, by reason: `short-rest` at the end of the source or of a
+    span, `short-scene` before a cut, `after-end` where a span begins after the source, `over-cap`. 40 ms each where there
+    is no picture."""
 
 
 class BuildSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +123,8 @@ def build(
     workers: int = 1,
     engine: Engine | None = None,
     clip_seconds: float | None = None,
+    scenes: bool | None = None,
+    clips_per_source: int | None = None,
     shard_bytes: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
     checksums: str | Path | None = None,
@@ -136,7 +140,7 @@ def build(
         profile: name of a profile, or a profile.
         workers: processes; each uses one core. 1 is this process itself, which a source that crashes takes with it.
         engine: where the work runs, instead of `workers` processes here; it is left running.
-        clip_seconds: longest clip, instead of the profile's.
+        clip_seconds, scenes, clips_per_source: instead of the profile's.
         shard_bytes: expected size of a shard; None chooses it by the size of the whole.
         limits: what a source may cost and claim before it is refused.
         checksums: a list as `sha256sum` writes it; a source that differs from it, or is not in it, is refused.
@@ -148,7 +152,10 @@ def build(
         WriteFailed: the disk is full or may not be written; what is committed stays.
         WorkerLost: workers die, and no source is to blame.
     """
-    out, profile = Path(out), find_profile(profile, clip_seconds=clip_seconds)
+    out = Path(out)
+    profile = find_profile(
+        profile, clip_seconds=clip_seconds, scenes=scenes, clips_per_source=clips_per_source
+    )
     repeated: list[str] = []
     named = list_sources(sources, repeated.append)
     files = [file for file in named if not Path(file.path).is_relative_to(out.absolute())]
@@ -291,12 +298,14 @@ def _build_shard(job: _ShardJob, note: Note) -> list[SourceReport]:
 def _build_source(entry: Entry, job: _ShardJob, writer: ShardWriter, note: Note) -> SourceReport:
     try:
         job.begin(entry.source, note)
-        samples, dropped = build_entry(entry, job.profile, job.limits)
+        with build_entry(entry, job.profile, job.limits) as built:
+            for sample in built.samples():
+                writer.add(sample.sidecar, sample.members)
     except MediaRefused as refusal:
         return _missed(entry.source, refusal)
-    for sample in samples:
-        writer.add(sample.sidecar, sample.members)
-    return SourceReport(source=entry.source.path, status="done", samples=len(samples), dropped_frames=dropped)
+    return SourceReport(
+        source=entry.source.path, status="done", samples=len(built), dropped_frames=built.dropped
+    )
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -35,7 +35,7 @@ def contract_breaches(sidecar: Sidecar, sizes: Mapping[str, int]) -> Iterator[st
     yield from _sound(sidecar)
     yield from _facts(sidecar)
     for name, values in sidecar.tracks.items():
-        yield from _length(f"track {name}", values, "track", _frames(sidecar))
+        yield from _length(f"track {name}", values, "track", sidecar.steps)
 
 
 def _identity(sidecar: Sidecar) -> Iterator[str]:
@@ -103,7 +103,7 @@ def _facts(sidecar: Sidecar) -> Iterator[str]:
     for name in (*_CURVES, "loudness"):
         column = getattr(facts, name)
         if column:
-            yield from _length(f"fact {name}", column, name, frames)
+            yield from _length(f"fact {name}", column, name, sidecar.steps)
     if len(facts.hashes) % np.dtype(COLUMN_DTYPES["hashes"]).itemsize:
         yield f"expected whole hashes, found {len(facts.hashes)} bytes"
     if not _ascending((0, *facts.cuts, frames)) and facts.cuts:

@@ -15,7 +15,7 @@ from unreel.shards.codecs import CODECS
 from unreel.shards.profiles import Profile
 from unreel.shards.sample import Audio, Packets, Video, pack_column
 
-__all__ = ["encode_picture", "encode_sound"]
+__all__ = ["encode_picture", "encode_sound", "to_rgb"]
 
 # Code points of ITU-T H.273 for matrix, primaries and transfer.
 _COLOUR: Final = {"bt709": (1, 1, 1), "smpte170m": (6, 6, 6)}
@@ -76,6 +76,13 @@ def _describe(payload: bytes, rate: Fraction, profile: Profile) -> Video:
                 key=pack_column("key", np.array([packet.is_keyframe for packet in packets])),
             ),
         )
+
+
+def to_rgb(planes: NDArray[np.uint8], profile: Profile) -> NDArray[np.uint8]:
+    """One frame, uint8 `[H * 3 / 2, W]` planar 4:2:0 of limited range → uint8 `[H, W, 3]`."""
+    frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+    frame.color_range, frame.colorspace = _LIMITED_RANGE, _COLOUR[profile.matrix][0]
+    return frame.to_ndarray(format="rgb24", threads=1).astype(np.uint8, copy=False)
 
 
 def encode_sound(sound: NDArray[np.int16], profile: Profile) -> tuple[bytes, Audio]:

@@ -8,17 +8,37 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from unreel.shards.analyse import content_box, loudness_curve, luma_curve, motion_curve, silence_spans
+from unreel.shards.analyse import (
+    content_box,
+    loudness_curve,
+    luma_curve,
+    motion_curve,
+    picture_box,
+    silence_spans,
+)
 from unreel.shards.hashes import picture_hashes
 from unreel.shards.overlay import overlay_box
 from unreel.shards.sample import Facts, pack_column
 
-__all__ = ["FACTS", "PICTURE_FACTS", "SOUND_FACTS", "picture_facts", "sound_facts", "take_facts"]
+__all__ = [
+    "FACTS",
+    "PICTURE_FACTS",
+    "SOUND_FACTS",
+    "STILL_FACTS",
+    "picture_facts",
+    "sound_facts",
+    "still_facts",
+    "take_facts",
+]
 
 PICTURE_FACTS: Final = ("motion", "luma", "cuts", "content_box", "overlay_box", "hashes")
+STILL_FACTS: Final = ("luma", "content_box", "hashes")
 SOUND_FACTS: Final = ("loudness", "silence")
 FACTS: Final = (*PICTURE_FACTS, *SOUND_FACTS)
 """Every fact by the name of its field, in the order in which `Facts.measured` lists them."""
+
+# ITU-R BT.601, as JPEG counts brightness.
+_LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def picture_facts(luma: NDArray[np.uint8], grey: NDArray[np.uint8], rate: Fraction) -> Facts:
@@ -39,6 +59,17 @@ def picture_facts(luma: NDArray[np.uint8], grey: NDArray[np.uint8], rate: Fracti
     )
 
 
+def still_facts(pixels: NDArray[np.uint8]) -> Facts:
+    """The facts of a still picture, uint8 `[H, W, 3]`."""
+    luma = pixels @ _LUMA
+    return Facts(
+        measured=STILL_FACTS,
+        luma=pack_column("luma", luma.mean(keepdims=True)[0]),
+        content_box=picture_box(luma),
+        hashes=pack_column("hashes", picture_hashes(luma[None].astype(np.uint8), Fraction(1))),
+    )
+
+
 def sound_facts(
     sound: NDArray[np.int16], audio_rate: int, *, level: float, seconds: float, frames: int, rate: Fraction
 ) -> Facts:
@@ -46,7 +77,7 @@ def sound_facts(
 
     Args:
         level, seconds: `silence_level` and `silence_seconds` of the profile.
-        frames, rate: of the picture beside it; 0 frames where there is none, which leaves loudness out.
+        frames, rate: of the picture beside it; where there is none, steps and their rate. 0 leaves loudness out.
     """
     silence = silence_spans(sound, level=level, shortest=round(seconds * audio_rate))
     if not frames:

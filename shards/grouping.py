@@ -12,7 +12,7 @@ from unreel.shards.probe import Probe
 from unreel.shards.profiles import Profile
 from unreel.shards.sources import SourceFile
 
-__all__ = ["Entry", "group_entries", "groups_digest"]
+__all__ = ["Entry", "expected_bytes", "group_entries", "groups_digest"]
 
 # A small data set still becomes some 32 shards: they are the units of parallel work and of shuffling.
 _SHARDS_OF_A_SMALL_SET: Final = 32
@@ -40,7 +40,7 @@ def group_entries(
         shard_bytes: expected size of a shard; None chooses 4 to 256 MiB by the size of the whole.
     """
     ordered = sorted(entries, key=lambda entry: entry.probe.id)
-    sizes = [entry.probe.seconds * profile.bytes_per_second for entry in ordered]
+    sizes = [expected_bytes(entry.probe, profile) for entry in ordered]
     total = math.fsum(sizes)
     target = shard_bytes or min(max(total / _SHARDS_OF_A_SMALL_SET, _SMALLEST_SHARD), _LARGEST_SHARD)
     shards = max(1, round(total / target))
@@ -50,6 +50,14 @@ def group_entries(
         before += size
     pairs = zip(places, ordered, strict=True)
     return [[entry for _, entry in group] for _, group in groupby(pairs, key=lambda pair: pair[0])]
+
+
+def expected_bytes(probe: Probe, profile: Profile) -> float:
+    """Bytes that the samples of a source will have, as the profile expects it."""
+    if probe.still:
+        return profile.bytes_per_picture
+    rate = profile.bytes_per_second if probe.video is not None else profile.bytes_per_sound_second
+    return probe.seconds * rate
 
 
 def groups_digest(groups: Sequence[Sequence[Entry]]) -> str:

@@ -9,6 +9,8 @@ from typing import Final
 
 import av
 import imageio_ffmpeg
+import PIL
+from PIL import features
 
 from unreel.shards.profiles import Profile
 
@@ -31,6 +33,7 @@ def builder_identity(profile: Profile) -> dict[str, str]:
         "profile": f"{profile.name} {profile.digest}",
         "ffmpeg": _ffmpeg_version(),
         "encoder": f"PyAV {av.__version__}, libavcodec {encoder}",
+        "pictures": f"Pillow {PIL.__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}",
         "cpu": _cpu_family(),
     }
 

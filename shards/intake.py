@@ -1,6 +1,9 @@
 """What a worker makes of a source: probed with its words, and built into samples that carry them."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 
 import msgspec
@@ -9,7 +12,7 @@ from unreel.shards.errors import MediaRefused
 from unreel.shards.grouping import Entry
 from unreel.shards.limits import Limits
 from unreel.shards.profiles import Profile
-from unreel.shards.samples import Sample, build_samples
+from unreel.shards.samples import BuiltSource, Sample, build_samples
 from unreel.shards.sandbox import probe_safely
 from unreel.shards.source_file import SourceFile
 from unreel.shards.transcripts import Words, words_of, write_words
@@ -27,8 +30,9 @@ def look_at(source: SourceFile, profile: Profile, limits: Limits) -> Entry:
     return Entry(source, probe, _digest(words_of(source)))
 
 
-def build_entry(entry: Entry, profile: Profile, limits: Limits) -> tuple[list[Sample], int]:
-    """The samples of a source with their words, and how many of its frames were too few for another sample.
+@contextmanager
+def build_entry(entry: Entry, profile: Profile, limits: Limits) -> Iterator[BuiltSource]:
+    """The samples of a source with their words, for as long as the context lasts.
 
     Raises:
         MediaRefused: it cannot be built, or its words are others than when it was looked at.
@@ -38,8 +42,8 @@ def build_entry(entry: Entry, profile: Profile, limits: Limits) -> tuple[list[Sa
         raise MediaRefused(
             "changed", f"the words in {entry.source.transcript} changed while the build was running"
         )
-    samples, dropped = build_samples(entry.source, entry.probe, profile, limits)
-    return [_with_words(sample, entry, words) for sample in samples], dropped
+    with build_samples(entry.source, entry.probe, profile, limits) as built:
+        yield replace(built, complete=lambda sample: _with_words(sample, entry, words))
 
 
 def _with_words(sample: Sample, entry: Entry, words: Words) -> Sample:

@@ -3,7 +3,9 @@
 import errno
 import hashlib
 import os
+from collections.abc import Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import av
@@ -20,9 +22,10 @@ from unreel.shards.containers import check_count, check_pages, shows_picture
 from unreel.shards.errors import MediaRefused
 from unreel.shards.geometry import letterbox, stored_size
 from unreel.shards.limits import DEFAULT_LIMITS, Limits
+from unreel.shards.pictures import fitted_size, open_picture
 from unreel.shards.profiles import Profile
-from unreel.shards.sample import Original
-from unreel.shards.signatures import HEAD_BYTES, identify
+from unreel.shards.sample import STEP_RATE, Original
+from unreel.shards.signatures import HEAD_BYTES, identify, picture_format
 from unreel.shards.sources import SourceFile, is_plain_file
 from unreel.shards.timing import find_grid, storage_rate
 
@@ -30,6 +33,7 @@ __all__ = ["SKIPPED", "Probe", "probe"]
 
 SKIPPED: Final = frozenset(
     {
+        "animated",
         "duplicate",
         "manifest",
         "other",
@@ -39,6 +43,8 @@ SKIPPED: Final = frozenset(
         "too-small",
         "too-wide",
         "transcript",
+        "video",
+        "without-sound",
     }
 )
 """Reasons for which a source is sound and still not for this profile; any other reason is a refusal."""
@@ -65,26 +71,31 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     """16 hex digits: BLAKE2b of the file's bytes."""
     demuxer: str
-    video: int
-    """Index of the picture's stream in the container."""
-    audio: int | None
+    """FFmpeg's name; of a still picture Pillow's name of its format."""
+    still: bool = False
+    """It is a still picture."""
+    video: int | None = None
+    """Index of the moving picture's stream in the container; None: there is none, or it is not wanted."""
+    audio: int | None = None
     """Index of the sound's stream; None: there is no sound."""
-    crop: Box | None
+    crop: Box | None = None
     """(left, top, right, bottom) of the source's picture, as turned for display, without a stable letterbox."""
-    matrix: str | None
+    matrix: str | None = None
     """YUV matrix to assume where the stream names none."""
-    width: int
-    height: int
+    width: int = 0
+    height: int = 0
     """Of the stored picture."""
-    rate: tuple[int, int]
-    """Of the stored picture."""
-    step: int
-    """Every `step`-th source frame is stored; the source's rate is constant where this is above 1."""
-    counted: bool
+    rate: tuple[int, int] = (STEP_RATE, 1)
+    """Of the stored moving picture, else of the steps in which sound is cut."""
+    step: int = 1
+    """Every `step`-th source frame is at that rate; the source's rate is constant where this is above 1."""
+    stride: int = 1
+    """Of the frames at that rate, every `stride`-th is stored; 1 unless each becomes a still picture."""
+    counted: bool = False
     """The frames' places are counted, because the container does not time each of them."""
-    pictures: int
+    pictures: int = 0
     """Pictures that the packets promise, from the first on that can be decoded."""
-    seconds: float
+    seconds: float = 0.0
     lead: float = 0.0
     """Seconds from the container's beginning, where a player's clock starts, to the first decoded picture."""
     original: Original
@@ -92,6 +103,11 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def frame_rate(self) -> Fraction:
         return Fraction(*self.rate)
+
+    @property
+    def sample_rate(self) -> Fraction:
+        """Stored frames a second."""
+        return self.frame_rate / self.stride
 
 
 class _Packets(msgspec.Struct):
@@ -154,7 +170,9 @@ def probe(source: SourceFile, profile: Profile, limits: Limits = DEFAULT_LIMITS)
     if not is_plain_file(source.path):
         raise MediaRefused("unreadable", "not a regular file that can be read")
     limits.check("bytes", os.path.getsize(source.path))
-    demuxer, digest = _identify_and_digest(source)
+    demuxer, digest, still = _identify_and_digest(source, profile)
+    if still:
+        return _measure_still(source.path, demuxer, digest, profile, limits)
     if demuxer == "ogg":
         check_pages(source.path)
     try:
@@ -167,12 +185,14 @@ def probe(source: SourceFile, profile: Profile, limits: Limits = DEFAULT_LIMITS)
         raise MediaRefused("damaged", f"opened as {demuxer}: {what}") from error
 
 
-def _identify_and_digest(source: SourceFile) -> tuple[str, str]:
+def _identify_and_digest(source: SourceFile, profile: Profile) -> tuple[str, str, bool]:
+    """(demuxer or Pillow's format, digest, whether it is a still picture that the profile takes)."""
     digest, sha256 = hashlib.blake2b(digest_size=8), hashlib.sha256()
     try:
         with open(source.path, "rb") as file:
             head = file.read(HEAD_BYTES)
-            demuxer = identify(head, source.name)
+            still = picture_format(head) if profile.pictures == "store" else None
+            demuxer = still or identify(head, source.name)
             file.seek(0)
             while block := file.read(_READ_BYTES):
                 digest.update(block)
@@ -182,7 +202,14 @@ def _identify_and_digest(source: SourceFile) -> tuple[str, str]:
         raise MediaRefused("unreadable", str(error)) from error
     if source.sha256 is not None:
         check_sha256(source.sha256, sha256.hexdigest())
-    return demuxer, digest.hexdigest()
+    return demuxer, digest.hexdigest(), still is not None
+
+
+def _measure_still(path: str, form: str, digest: str, profile: Profile, limits: Limits) -> Probe:
+    with open_picture(Path(path).read_bytes(), form, limits) as picture:
+        width, height = fitted_size(*picture.size, profile)
+        original = picture.describe()
+    return Probe(id=digest, demuxer=form, still=True, width=width, height=height, original=original)
 
 
 def _open_options(limits: Limits) -> dict[str, str]:
@@ -198,11 +225,13 @@ def _open_options(limits: Limits) -> dict[str, str]:
 
 def _measure(container: InputContainer, demuxer: str, digest: str, profile: Profile, limits: Limits) -> Probe:
     limits.check("streams", len(container.streams))
-    stream = _picture_stream(container)
-    audio = _sound_stream(container)
+    stream = _picture_stream(container, profile)
+    if stream is None:
+        return _measure_sound(container, demuxer, digest, profile, limits)
+    audio = _sound_stream(container) if profile.videos == "clips" else None
     _check_claims(container, stream, audio, limits)
     contents = _read_through(container, stream, audio, limits)
-    _check_length(container, demuxer, contents)
+    _check_length(container, demuxer, contents.ends)
     check_count(demuxer, stream.frames, len(contents.packets.times))
     timing = _timing(stream, contents.times, profile)
     crop = letterbox(container, stream, contents.first, timing.seconds)
@@ -219,6 +248,7 @@ def _measure(container: InputContainer, demuxer: str, digest: str, profile: Prof
         rate=timing.rate.as_integer_ratio(),
         step=timing.step,
         pictures=_promised(contents),
+        stride=profile.picture_stride(timing.rate),
         counted=demuxer in _TIMES_NOT_EACH_FRAME and timing.regular,
         seconds=timing.seconds,
         lead=_lead(container, contents.first),
@@ -226,12 +256,46 @@ def _measure(container: InputContainer, demuxer: str, digest: str, profile: Prof
     )
 
 
-def _picture_stream(container: InputContainer) -> VideoStream:
-    """The largest picture; covers of albums do not count."""
+def _measure_sound(
+    container: InputContainer, demuxer: str, digest: str, profile: Profile, limits: Limits
+) -> Probe:
+    audio = _sound_stream(container)
+    if audio is None:
+        raise MediaRefused(
+            "without-sound", f"there is no sound in it, and profile {profile.name} takes sound"
+        )
+    _check_claims(container, None, audio, limits)
+    start, end = _read_sound(container, audio, limits)
+    _check_length(container, demuxer, {audio.index: end})
+    seconds = end - start
+    if seconds < profile.min_seconds:
+        raise MediaRefused(
+            "too-short", f"{seconds:.2f} s; profile {profile.name} takes {profile.min_seconds} s or more"
+        )
+    original = Original(
+        container=demuxer,
+        audio_codec=audio.codec_context.name,
+        audio_rate=audio.rate,
+        audio_channels=audio.channels,
+    )
+    return Probe(id=digest, demuxer=demuxer, audio=audio.index, seconds=seconds, original=original)
+
+
+def _picture_stream(container: InputContainer, profile: Profile) -> VideoStream | None:
+    """The largest picture, or None where the sound alone is wanted; covers of albums do not count."""
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
-        kind = "sound-only" if container.streams.audio else "no-stream"
-        raise MediaRefused(kind, "there is no moving picture in it, and this profile takes clips")
+        if not container.streams.audio:
+            raise MediaRefused("no-stream", "there is neither a moving picture nor a sound in it")
+        if profile.sounds == "skip":
+            raise MediaRefused(
+                "sound-only", f"there is no moving picture in it, and profile {profile.name} needs one"
+            )
+        return None
+    if profile.videos == "skip":
+        raise MediaRefused("video", f"a moving picture, and profile {profile.name} takes none")
+    if profile.videos == "sound":
+        return None
     decodable = [s for s in streams if s.codec_context is not None]
     if not decodable:
         raise MediaRefused("no-decoder", "this FFmpeg has no decoder for the picture")
@@ -249,14 +313,16 @@ def _sound_stream(container: InputContainer) -> av.AudioStream | None:
 
 
 def _check_claims(
-    container: InputContainer, stream: VideoStream, audio: av.AudioStream | None, limits: Limits
+    container: InputContainer, stream: VideoStream | None, audio: av.AudioStream | None, limits: Limits
 ) -> None:
     """What the header claims is held against the limits before anything is allocated for it."""
+    limits.check("seconds", (container.duration or 0) / av.time_base)
+    limits.check("channels", 0 if audio is None else audio.channels)
+    if stream is None:
+        return
     if stream.width * stream.height > limits.pixels:
         raise limits.refusal("pixels", f"{stream.width}x{stream.height} pixels")
-    limits.check("seconds", (container.duration or 0) / av.time_base)
     limits.check("frames", stream.frames)
-    limits.check("channels", 0 if audio is None else audio.channels)
     stream.codec_context.options = {"max_pixels": str(limits.pixels)}
     stream.codec_context.thread_count = 1
 
@@ -288,16 +354,29 @@ def _read_through(
     return _Contents(first, np.sort(np.array(packets.times, np.int64)), ends, packets)
 
 
-def _check_length(container: InputContainer, demuxer: str, contents: _Contents) -> None:
+def _read_sound(container: InputContainer, audio: av.AudioStream, limits: Limits) -> tuple[float, float]:
+    """Seconds at which the first packet of the sound begins and the last one ends."""
+    times = []
+    for packet in container.demux(audio):
+        time = packet.dts if packet.pts is None else packet.pts
+        if time is not None and packet.time_base is not None:
+            times.append((time * packet.time_base, (time + (packet.duration or 0)) * packet.time_base))
+            limits.check("frames", len(times))
+    if not times:
+        raise MediaRefused("damaged", "no packet of its sound could be read")
+    return float(min(start for start, _ in times)), float(max(end for _, end in times))
+
+
+def _check_length(container: InputContainer, demuxer: str, ends: Mapping[int, Fraction | float]) -> None:
     """Some demuxers end a file that was cut short without an error."""
-    stated, end = (container.duration or 0) / av.time_base, float(max(contents.ends.values(), default=0))
+    stated, end = (container.duration or 0) / av.time_base, float(max(ends.values(), default=0))
     if demuxer in _STATES_LENGTH and end < stated * (1 - _MISSING_SHARE) - _MISSING_SECONDS:
         raise MediaRefused("truncated", f"the header states {stated:.1f} s, the packets end at {end:.1f} s")
     for stream in container.streams if demuxer == "mov" else ():
         # Fragments count no samples in the header, and their length is a guess.
-        if stream.frames and stream.duration and stream.index in contents.ends:
+        if stream.frames and stream.duration and stream.index in ends:
             due = float((stream.duration + (stream.start_time or 0)) * (stream.time_base or 0))
-            found = float(contents.ends[stream.index])
+            found = float(ends[stream.index])
             if found < due - _MISSING_TAIL:
                 raise MediaRefused(
                     "truncated", f"{stream.type} {stream.index} lasts {due:.2f} s, its packets {found:.2f} s"

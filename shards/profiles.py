@@ -8,6 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from unreel.shards.codecs import CODECS, codec_options
+from unreel.shards.sample import STEP_RATE
 
 __all__ = ["DEFAULT_PROFILE", "PROFILES", "Profile"]
 
@@ -30,6 +31,12 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
+    videos: Literal["clips", "frames", "sound", "skip"] = "clips"
+    """What becomes of a source with a moving picture: clips, still pictures taken from it, clips of its sound alone."""
+    sounds: Literal["clips", "skip"] = "skip"
+    """What becomes of a source without a moving picture: clips of sound."""
+    pictures: Literal["store", "skip"] = "skip"
+    """What becomes of a still picture: one baseline JPEG."""
     codec: Literal["h264", "hevc", "vp9", "mjpeg"] = "h264"
     """FFmpeg's name of the stored codec."""
     quality: int | None = None
@@ -45,6 +52,14 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Frames per second that are not exceeded: faster sources give every n-th frame."""
     variable_rates: tuple[tuple[int, int], ...] = ((24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1))
     """A source of variable rate becomes the nearest of these."""
+    frame_seconds: float = 1.0
+    """Where videos give still pictures, one is taken every so many seconds, rounded to whole frames."""
+    picture_side: int = 256
+    """The shorter side of a still picture, if its source is not smaller; both sides are whole numbers, nothing is cut."""
+    picture_quality: int = 90
+    """Of JPEG, as libjpeg counts it; larger is better. Colour is stored halved (4:2:0)."""
+    picture_copy: bool = False
+    """A baseline JPEG that needs no change is stored byte for byte, with all that its maker wrote into it."""
     audio_codec: Literal["flac", "opus"] = "flac"
     audio_rate: int = 48_000
     audio_channels: Literal[1, 2] = 1
@@ -54,8 +69,16 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Longest clip; a source is cut from its start into clips of this length."""
     min_seconds: float = 1.0
     """A shorter rest at the end of a source is dropped and counted; a shorter source is skipped."""
+    scenes: bool = False
+    """No clip goes over a cut: it ends there, and the next one begins."""
+    clips_per_source: int | None = None
+    """At most so many clips (or pictures taken) of one source, evenly spread over it; None: all."""
     bytes_per_second: int = 39_000
     """Expected size, picture and sound, by which sources are grouped into shards before anything is decoded."""
+    bytes_per_sound_second: int = 24_000
+    """The same, of a source without a moving picture."""
+    bytes_per_picture: int = 25_000
+    """The same, of a still picture."""
     cut_threshold: float = 10.0
     """Score of FFmpeg's `scdet` from which a frame starts a new scene."""
     silence_level: float = -60.0
@@ -86,6 +109,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         """Options of the picture's encoder."""
         return codec_options(self.codec, gop=self.gop, quality=self.quality)
 
+    def picture_stride(self, rate: Fraction) -> int:
+        """Of frames at `rate` frames a second, every so many-th becomes a sample of its own; 1 where clips are stored."""
+        return max(1, round(Fraction(self.frame_seconds) * rate)) if self.videos == "frames" else 1
+
     def clip_frames(self, rate: Fraction) -> int:
         """Frames in the longest clip at `rate` frames a second, at least 1."""
         return max(1, int(Fraction(self.clip_seconds).limit_denominator(1000) * rate))
@@ -96,6 +123,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _CHOICES: Final[Mapping[str, tuple[str | int, ...]]] = {
+    "videos": ("clips", "frames", "sound", "skip"),
+    "sounds": ("clips", "skip"),
+    "pictures": ("store", "skip"),
     "codec": tuple(CODECS),
     "matrix": ("bt709", "smpte170m"),
     "audio_codec": ("flac", "opus"),
@@ -106,11 +136,16 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "side": (16, 2160),
     "multiple": (2, 64),
     "max_rate": (1, 120),
+    "frame_seconds": (0.001, 86_400),
+    "picture_side": (16, 4096),
+    "picture_quality": (1, 100),
     "audio_rate": (8_000, 192_000),
     "audio_kbps": (6, 510),
     "clip_seconds": (0.04, 3600),
     "min_seconds": (0.04, 3600),
     "bytes_per_second": (1, 1 << 30),
+    "bytes_per_sound_second": (1, 1 << 30),
+    "bytes_per_picture": (1, 1 << 30),
     "cut_threshold": (0.1, 100),
     "silence_level": (-120, 0),
     "silence_seconds": (0.001, 3600),
@@ -133,6 +168,10 @@ def _check_together(profile: Profile) -> None:
     _demand(profile, "multiple", profile.multiple % 2 == 0, "an even number, since colour is stored halved")
     known = profile.audio_codec != "opus" or profile.audio_rate == _OPUS_RATE
     _demand(profile, "audio_rate", known, f"{_OPUS_RATE} for Opus; other rates need audio_codec flac")
+    whole = profile.audio_rate % STEP_RATE == 0
+    _demand(profile, "audio_rate", whole, f"a multiple of {STEP_RATE}: facts are counted in steps of 40 ms")
+    cap = profile.clips_per_source
+    _demand(profile, "clips_per_source", cap is None or cap >= 1, "1 or more, or to leave it out")
     shortest = profile.min_seconds
     _demand(profile, "clip_seconds", profile.clip_seconds >= shortest, f"{shortest} (min_seconds) or more")
 
@@ -148,6 +187,10 @@ PROFILES: Final = _named(
     # For DALI's CPU decoder, which has neither H.264 nor BT.709: it converts as BT.601 whatever the tag says.
     Profile(name="clips-128-vp9", codec="vp9", matrix="smpte170m"),
     Profile(name="clips-128-mjpeg", codec="mjpeg", matrix="smpte170m", gop=1, bytes_per_second=180_000),
+    Profile(name="frames", videos="frames", side=256, bytes_per_second=25_000),
+    Profile(name="sound", videos="sound", sounds="clips", min_seconds=0.24, bytes_per_second=24_000),
+    Profile(name="images", videos="skip", pictures="store", picture_copy=True),
+    Profile(name="mixed", sounds="clips", pictures="store", picture_copy=True),
 )
 """The profiles that a name stands for."""
 

@@ -28,6 +28,7 @@ from unreel.shards.errors import ShardError
 __all__ = [
     "MEMBERS",
     "SCHEMA",
+    "STEP_RATE",
     "Audio",
     "Facts",
     "Image",
@@ -50,6 +51,10 @@ SCHEMA: Final = (1, 1)
 
 MEMBERS: Final = ("json", "mp4", "flac", "opus", "jpg", "txt")
 """Every member that a shard may hold, in the order in which a sample's members lie in the tar."""
+
+STEP_RATE: Final = 25
+"""Steps a second on which facts and positions of a sample without a moving picture are counted: 40 ms are whole samples
+at every usual rate."""
 
 _KEY = re.compile(r"[a-z0-9_-]+")
 
@@ -78,7 +83,8 @@ class Source(Record, frozen=True, kw_only=True):
     name: str
     """Path below the listed folder. It informs people; nothing opens it."""
     start_frame: int = 0
-    """Index of the sample's frame 0 among the source's frames at the sample's own rate."""
+    """Index of the sample's frame 0 among the source's frames at the sample's own rate: of its moving picture; of the
+    video that a still picture was taken from, at the rate at which its clips would be stored; else `STEP_RATE`."""
     split: str | None = None
     """Split that the manifest asked for; None lets the reader divide by `id`."""
     span_us: tuple[int, int] | None = None
@@ -185,9 +191,10 @@ class Facts(Record, frozen=True, kw_only=True):
     """f16 `[frames]`: mean absolute luma difference to the frame before, in [0, 255]; 0 at frame 0. Since 1.1 both frames are
     brought to one brightness first."""
     luma: bytes = b""
-    """f16 `[frames]`: mean luma, in [0, 255]."""
+    """f16 `[frames]`: mean luma, in [0, 255]; one value for a still picture."""
     loudness: bytes = b""
-    """f16 `[frames]`: RMS level of the sound beside each frame, in dBFS, not below -120."""
+    """f16 `[steps]`: RMS level of the sound beside each frame, in dBFS, not below -120; without a moving picture beside
+    each 40 ms, the last of them perhaps shorter."""
     cuts: tuple[int, ...] = ()
     """Ascending frames at which a new scene starts; frame 0 is not listed."""
     content_box: tuple[int, int, int, int] | None = None
@@ -269,6 +276,15 @@ class Sidecar(Record, frozen=True, kw_only=True, omit_defaults=False):
         if self.video is not None:
             return float(self.video.frames / self.video.frame_rate)
         return self.audio.samples / self.audio.rate if self.audio is not None else 0.0
+
+    @property
+    def steps(self) -> int:
+        """Values in each curve of the facts and in each track: frames, 1 for a still picture, else steps of 40 ms."""
+        if self.video is not None:
+            return self.video.frames
+        if self.image is not None or self.audio is None:
+            return int(self.image is not None)
+        return -(-self.audio.samples * STEP_RATE // self.audio.rate)
 
     def track(self, name: str) -> NDArray[np.float32]:
         """The label `name` over time, f32 `[frames]`. Raises KeyError when the sample has none of that name."""

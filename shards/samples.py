@@ -1,29 +1,46 @@
 """One source becomes its samples: decoded once, cut, analysed, encoded, described."""
 
 import re
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Final
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from unreel.shards.encode import encode_picture, encode_sound
+from unreel.shards.cutting import Footage, Piece, Spread, cut, wanted_pieces
+from unreel.shards.encode import encode_picture, encode_sound, to_rgb
 from unreel.shards.errors import MediaRefused
-from unreel.shards.facts import picture_facts, sound_facts, take_facts
+from unreel.shards.facts import picture_facts, sound_facts, still_facts, take_facts
 from unreel.shards.limits import DEFAULT_LIMITS, Limits
+from unreel.shards.pictures import encode_jpeg, open_picture, store_picture
 from unreel.shards.probe import Probe
 from unreel.shards.profiles import Profile
-from unreel.shards.sample import Audio, Facts, Sidecar, Source, Video, pack_column
+from unreel.shards.sample import STEP_RATE, Facts, Image, Sidecar, Source, pack_column
 from unreel.shards.sources import SourceFile
+from unreel.shards.spool import Parked, Spool
 from unreel.shards.timing import shown_frames
-from unreel.shards.transcode import Decode, RawClip
+from unreel.shards.transcode import PictureDecode, RawClip, SoundDecode
 
-__all__ = ["Sample", "build_samples"]
+__all__ = ["BuiltSource", "Sample", "build_samples"]
 
 _SLUG_LENGTH: Final = 40
 _MICROSECONDS: Final = 1_000_000
+
+Raw = TypeVar("Raw")
+Raw_co = TypeVar("Raw_co", covariant=True)
+Members = dict[str, bytes]
+
+
+class _Decode(Footage, Protocol[Raw_co]):
+    """A running decode that gives pieces of what it has reached."""
+
+    def clip(self, piece: Piece) -> Raw_co: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,122 +48,239 @@ class Sample:
     """One sample as the shard writer takes it."""
 
     sidecar: Sidecar
-    members: dict[str, bytes]
+    members: Members
 
 
 @dataclass(frozen=True, slots=True)
-class _Clip:
-    """An encoded clip, before it is known where the source's scenes and tracks lie."""
+class _Part:
+    """A sample whose media wait in the spool; the sidecar lacks what is known only at the source's end."""
 
-    start: int
-    members: dict[str, bytes]
-    video: Video
-    audio: Audio | None
-    facts: Facts
+    piece: Piece
+    sidecar: Sidecar
+    parked: Parked
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is to be done with which source."""
+
+    source: SourceFile
+    probe: Probe
+    profile: Profile
+    limits: Limits
+    spool: Spool
+
+    def park(self, piece: Piece, sidecar: Sidecar, members: Members) -> _Part:
+        return _Part(piece, sidecar, self.spool.park(members))
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltSource:
+    """The samples of a source that was decoded to its end without an error."""
+
+    parts: Sequence[_Part]
+    dropped: dict[str, int]
+    """Frames that are in no sample, by reason as `cutting.cut` gives them, and `over-cap`; 40 ms each without a picture."""
+    spool: Spool
+    complete: Callable[[Sample], Sample] = lambda sample: sample
+    """Adds to a sample what does not come from its media."""
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def samples(self) -> Iterator[Sample]:
+        """The samples, in the order of time."""
+        for part in self.parts:
+            yield self.complete(Sample(part.sidecar, self.spool.fetch(part.parked)))
+
+
+@contextmanager
 def build_samples(
     source: SourceFile, probe: Probe, profile: Profile, limits: Limits = DEFAULT_LIMITS
-) -> tuple[list[Sample], int]:
-    """All samples of a source, and how many frames at its end were too few for another.
+) -> Iterator[BuiltSource]:
+    """All samples of a source, for as long as the context lasts.
 
     Raises:
         MediaRefused: the decode met an error, or there is nothing to take. No part of a broken source is taken.
     """
-    with Decode(source.path, probe, profile, limits) as decode:
-        clips = [_encode(clip, probe, profile) for clip in decode.clips()]
-        times, cuts = decode.finish()
-    if not clips:
-        raise MediaRefused(
-            "too-short", f"{decode.dropped} frames; profile {profile.name} takes {profile.min_seconds} s"
+    with Spool() as spool:
+        task = _Task(source, probe, profile, limits, spool)
+        dropped: Counter[str] = Counter()
+        parts = _store_still(task) if probe.still else _cut_up(task, dropped)
+        if not parts:
+            lost = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
+            raise MediaRefused("too-short", f"no clip is left; frames: {lost or 0}")
+        yield BuiltSource(
+            _with_own_keys(parts), {why: count for why, count in dropped.items() if count}, spool
         )
-    tracks = _stored_tracks(source, times, clips, probe)
-    return [_describe(clip, source, probe, cuts, tracks, times) for clip in clips], decode.dropped
 
 
-def _encode(clip: RawClip, probe: Probe, profile: Profile) -> _Clip:
+def _store_still(task: _Task) -> list[_Part]:
+    probe, profile = task.probe, task.profile
+    if task.source.tracks:
+        raise MediaRefused("track-length", "a picture has no frames for a label over time")
+    data = Path(task.source.path).read_bytes()
+    with open_picture(data, probe.demuxer, task.limits) as picture:
+        payload, pixels = store_picture(picture, (probe.width, probe.height), profile)
+    sidecar = _sidecar(task, Piece(0, 1, 0), image=_image(pixels), facts=still_facts(pixels))
+    return [task.park(Piece(0, 1, 0), sidecar, {"jpg": payload})]
+
+
+def _cut_up(task: _Task, dropped: Counter[str]) -> list[_Part]:
+    if task.probe.video is None:
+        return _cut_sound(task, dropped)
+    with PictureDecode(task.source.path, task.probe, task.profile, task.limits) as decode:
+        encode = _encode_frame if task.profile.videos == "frames" else _encode_clip
+        parts = _cut(task, decode, encode, dropped)
+        times = decode.finish()
+        cuts = [decode.cuts(part.piece.start, part.piece.stop) for part in parts]
+    completed = _place_in_time(task, parts, times)
+    return [_with_cuts(part, found) for part, found in zip(completed, cuts, strict=True)]
+
+
+def _cut_sound(task: _Task, dropped: Counter[str]) -> list[_Part]:
+    if task.source.tracks:
+        raise MediaRefused("track-length", "a source without a picture has no frames for a label over time")
+    with SoundDecode(task.source.path, task.probe, task.profile, task.limits) as decode:
+        parts = _cut(task, decode, _encode_sound, dropped)
+        decode.finish()
+    return [_with_span(part, decode.origin, task.probe, part.sidecar.seconds) for part in parts]
+
+
+def _cut(
+    task: _Task,
+    decode: _Decode[Raw],
+    encode: Callable[[_Task, Piece, Raw], _Part],
+    dropped: Counter[str],
+) -> list[_Part]:
+    """Cut a source while it is being decoded; parts in the order of time."""
+    profile, rate = task.profile, task.probe.sample_rate
+    single = profile.videos == "frames" and task.probe.video is not None
+    spread: Spread[_Part] = Spread(profile.clips_per_source)
+    frames = 0
+    for piece in cut(
+        decode,
+        wanted_pieces(task.source.spans, rate),
+        shortest=1 if single else profile.min_frames(rate),
+        longest=1 if single else profile.clip_frames(rate),
+        scenes=profile.scenes and not single,
+        dropped=dropped,
+    ):
+        frames += piece.frames
+        if spread.wants_next():
+            spread.add(encode(task, piece, decode.clip(piece)))
+    parts = spread.finish()
+    dropped["over-cap"] = frames - sum(part.piece.frames for part in parts)
+    return parts
+
+
+def _encode_clip(task: _Task, piece: Piece, clip: RawClip) -> _Part:
+    probe, profile, audio = task.probe, task.profile, None
     payload, video = encode_picture(clip.yuv, probe.frame_rate, profile)
     assert video.frames == len(clip.yuv), (
         f"{profile.codec} encoder made {video.frames} packets of {len(clip.yuv)} frames"
     )
-    members, audio = {"mp4": payload}, None
+    members = {"mp4": payload}
+    facts = picture_facts(clip.yuv[:, : probe.height], clip.grey, probe.frame_rate)
     if clip.sound is not None:
         payload, audio = encode_sound(clip.sound, profile)
         members[audio.member] = payload
-    return _Clip(clip.start, members, video, audio, _facts(clip, probe, profile))
+        heard = _sound_facts(clip.sound, len(clip.yuv), probe.frame_rate, profile)
+        facts = take_facts(facts, heard)
+    return task.park(piece, _sidecar(task, piece, video=video, audio=audio, facts=facts), members)
 
 
-def _facts(clip: RawClip, probe: Probe, profile: Profile) -> Facts:
-    facts = picture_facts(clip.yuv[:, : probe.height], clip.grey, probe.frame_rate)
-    if clip.sound is None:
-        return facts
-    heard = sound_facts(
-        clip.sound,
-        profile.audio_rate,
-        level=profile.silence_level,
-        seconds=profile.silence_seconds,
-        frames=len(clip.grey),
-        rate=probe.frame_rate,
-    )
-    return take_facts(facts, heard)
+def _encode_frame(task: _Task, piece: Piece, clip: RawClip) -> _Part:
+    pixels = to_rgb(clip.yuv[0], task.profile)
+    payload = encode_jpeg(pixels, task.profile.picture_quality)
+    sidecar = _sidecar(task, piece, image=_image(pixels), facts=still_facts(pixels))
+    return task.park(piece, sidecar, {"jpg": payload})
 
 
-def _stored_tracks(
-    source: SourceFile, times: NDArray[np.float64], clips: list[_Clip], probe: Probe
-) -> dict[str, NDArray[np.float64]]:
-    """The source's labels over time, one number for each stored frame."""
-    frames = clips[-1].start + clips[-1].video.frames
-    shown = probe.step * shown_frames(times[:: probe.step], probe.frame_rate, frames)
-    stored = {}
-    for name, values in source.tracks.items():
-        if len(values) != len(times):
-            raise MediaRefused(
-                "track-length", f"track {name} has {len(values)} numbers, the source {len(times)} frames"
-            )
-        stored[name] = np.array(values)[shown]
-    return stored
+def _encode_sound(task: _Task, piece: Piece, sound: NDArray[np.int16]) -> _Part:
+    payload, audio = encode_sound(sound, task.profile)
+    facts = _sound_facts(sound, piece.frames, Fraction(STEP_RATE), task.profile)
+    return task.park(piece, _sidecar(task, piece, audio=audio, facts=facts), {audio.member: payload})
 
 
-def _describe(
-    clip: _Clip,
-    source: SourceFile,
-    probe: Probe,
-    cuts: tuple[int, ...],
-    tracks: dict[str, NDArray[np.float64]],
-    times: NDArray[np.float64],
-) -> Sample:
-    stop = clip.start + clip.video.frames
-    inside = tuple(cut - clip.start for cut in cuts if clip.start < cut < stop)
-    sidecar = Sidecar(
-        key=f"{_slug(source.name)}-{probe.id}-{clip.start:06d}",
+def _sound_facts(sound: NDArray[np.int16], frames: int, rate: Fraction, profile: Profile) -> Facts:
+    level, seconds = profile.silence_level, profile.silence_seconds
+    return sound_facts(sound, profile.audio_rate, level=level, seconds=seconds, frames=frames, rate=rate)
+
+
+def _image(pixels: NDArray[np.uint8]) -> Image:
+    return Image(codec="mjpeg", width=pixels.shape[1], height=pixels.shape[0])
+
+
+def _sidecar(task: _Task, piece: Piece, *, facts: Facts, **media: Any) -> Sidecar:
+    source = task.source
+    start = piece.start * task.probe.stride
+    labels = source.span_labels[piece.span] if source.span_labels else {}
+    return Sidecar(
+        key=f"{_slug(source.name)}-{task.probe.id}-{start:06d}",
         source=Source(
-            id=probe.id,
+            id=task.probe.id,
             name=source.name,
-            start_frame=clip.start,
+            start_frame=start,
             split=source.split,
-            span_us=_span(clip, probe, times),
             licence=source.licence,
             url=source.url,
             takedown_id=source.takedown_id,
         ),
-        video=clip.video,
-        audio=clip.audio,
-        facts=msgspec.structs.replace(clip.facts, cuts=inside),
-        original=probe.original,
-        labels=dict(source.labels),
-        tracks={name: pack_column("track", values[clip.start : stop]) for name, values in tracks.items()},
+        facts=facts,
+        original=task.probe.original,
+        labels={**source.labels, **labels},
+        **media,
     )
-    return Sample(sidecar, clip.members)
 
 
-def _span(clip: _Clip, probe: Probe, times: NDArray[np.float64]) -> tuple[int, int]:
-    """Frame k of the source's samples is at the time of the first decoded frame plus k frames, and sound with it."""
-    origin = Fraction(round(times[0] * _MICROSECONDS))
-    start, stop = (
-        round(origin + _MICROSECONDS * frame / probe.frame_rate)
-        for frame in (clip.start, clip.start + clip.video.frames)
+def _place_in_time(task: _Task, parts: Sequence[_Part], times: NDArray[np.float64]) -> list[_Part]:
+    """Add where each part lies on the source's clock, and its share of the source's labels over time."""
+    probe, stride = task.probe, task.probe.stride
+    frames = stride * max((part.piece.stop for part in parts), default=0)
+    shown = probe.step * shown_frames(times[:: probe.step], probe.frame_rate, frames)
+    tracks = {name: np.array(values) for name, values in task.source.tracks.items()}
+    for name, values in tracks.items():
+        if len(values) != len(times):
+            raise MediaRefused(
+                "track-length", f"track {name} has {len(values)} numbers, the source {len(times)} frames"
+            )
+    placed = []
+    for part in parts:
+        inside = shown[part.piece.start * stride : part.piece.stop * stride : stride]
+        packed = {name: pack_column("track", values[inside]) for name, values in tracks.items()}
+        labelled = replace(part, sidecar=msgspec.structs.replace(part.sidecar, tracks=packed))
+        placed.append(_with_span(labelled, float(times[0]), probe, part.piece.frames / probe.frame_rate))
+    return placed
+
+
+def _with_span(part: _Part, origin: float, probe: Probe, seconds: float | Fraction) -> _Part:
+    """Frame k of a source is at the time of its first decoded frame plus k frames, and sound with it."""
+    start = round(origin * _MICROSECONDS) + _MICROSECONDS * (
+        Fraction(part.piece.start * probe.stride) / probe.frame_rate
     )
-    return start, stop
+    span = (round(start), round(start + _MICROSECONDS * Fraction(seconds)))
+    # A source may begin before its own zero, by the priming of an encoder; that cannot be said.
+    source = msgspec.structs.replace(part.sidecar.source, span_us=span if span[0] >= 0 else None)
+    return replace(part, sidecar=msgspec.structs.replace(part.sidecar, source=source))
+
+
+def _with_cuts(part: _Part, cuts: Sequence[int]) -> _Part:
+    inside = tuple(cut - part.piece.start for cut in cuts)
+    facts = msgspec.structs.replace(part.sidecar.facts, cuts=inside)
+    return replace(part, sidecar=msgspec.structs.replace(part.sidecar, facts=facts))
+
+
+def _with_own_keys(parts: Sequence[_Part]) -> list[_Part]:
+    """Spans of a manifest may begin on the same frame: the second one's key ends in `-2`."""
+    seen: Counter[str] = Counter()
+    keyed = []
+    for part in parts:
+        seen[part.sidecar.key] += 1
+        count = seen[part.sidecar.key]
+        key = part.sidecar.key if count == 1 else f"{part.sidecar.key}-{count}"
+        keyed.append(replace(part, sidecar=msgspec.structs.replace(part.sidecar, key=key)))
+    return keyed
 
 
 def _slug(name: str) -> str:

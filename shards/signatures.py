@@ -10,7 +10,7 @@ from typing import Final
 
 from unreel.shards.errors import MediaRefused
 
-__all__ = ["HEAD_BYTES", "claims_media", "identify"]
+__all__ = ["HEAD_BYTES", "claims_media", "identify", "picture_format"]
 
 HEAD_BYTES: Final = 4096
 """How much of a file `identify` wants to see."""
@@ -32,14 +32,15 @@ _CONTAINERS: Final = (
     (0, b"\xff\xf3", "mp3"),
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
 )
+# (offset, bytes, Pillow's name of the format)
 _PICTURES: Final = (
-    (0, b"\xff\xd8\xff"),
-    (0, b"\x89PNG"),
-    (0, b"GIF8"),
-    (0, b"BM"),
-    (0, b"II*\x00"),
-    (0, b"MM\x00*"),
-    (8, b"WEBP"),
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"\x89PNG", "PNG"),
+    (0, b"GIF8", "GIF"),
+    (0, b"BM", "BMP"),
+    (0, b"II*\x00", "TIFF"),
+    (0, b"MM\x00*", "TIFF"),
+    (8, b"WEBP", "WEBP"),
 )
 _PLAYLISTS: Final = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD", b"v=0", b"[playlist]", b"file ")
 _NAMES: Final = (
@@ -69,6 +70,11 @@ def identify(head: bytes, name: str) -> str:
     if demuxer is None:
         raise _refusal(head, name)
     return demuxer
+
+
+def picture_format(head: bytes) -> str | None:
+    """Pillow's name of the one format as which a file beginning with `head` may be opened; None: it is no picture."""
+    return _at(head, _PICTURES)
 
 
 def claims_media(name: str) -> bool:
@@ -102,7 +108,7 @@ def _refusal(head: bytes, name: str) -> MediaRefused:
         return MediaRefused("lfs-pointer", "a Git LFS pointer; fetch the file itself")
     if text.startswith(_PLAYLISTS):
         return MediaRefused("playlist", "a text that points to other files; name those files instead")
-    if any(head.startswith(magic, offset) for offset, magic in _PICTURES):
+    if picture_format(head) is not None:
         return MediaRefused("picture", "a picture; this profile takes clips")
     if head.startswith((b"\x00\x00\x00\x01", b"\x00\x00\x01")):
         return MediaRefused("elementary-stream", "a stream without a container has no time; put it into one")

@@ -91,6 +91,13 @@ class Streams:
         line = self.take(name, end + 1 if end >= 0 else len(buffer))
         return line.decode().rstrip("\n") if line else None
 
+    def take_lines(self, name: str) -> bytes:
+        """The whole lines of a pipe that have been written and not yet taken; waits for none."""
+        while any(key.data == name for key, _ in self._selector.select(0)):
+            self._drain()
+        buffer = self._buffers[name]
+        return self.take(name, buffer.rfind(b"\n") + 1)
+
     def finish(self) -> dict[str, bytes]:
         """Read all pipes to their ends; what was not yet taken of each.
 

@@ -1,8 +1,7 @@
-"""The one decode of a source: ffmpeg's graph, and the clips that are cut from its pipes while it runs."""
+"""The one decode of a source: ffmpeg's graph, and a window on its pipes that moves on while it runs."""
 
-import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final, Self
@@ -12,17 +11,20 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
+from unreel.shards.cutting import Piece
 from unreel.shards.errors import MediaRefused
 from unreel.shards.limits import DEFAULT_LIMITS, Limits
 from unreel.shards.probe import Probe
 from unreel.shards.profiles import Profile
-from unreel.shards.sample import audio_length, frame_to_audio
+from unreel.shards.sample import STEP_RATE, frame_to_audio
+from unreel.shards.soundtrack import PIPE, Soundtrack
 from unreel.shards.streams import Streams
 
 __all__ = [
     "GREY_DIVISOR",
-    "Decode",
+    "PictureDecode",
     "RawClip",
+    "SoundDecode",
     "compile_outputs",
     "decode_command",
     "grey_and_cuts",
@@ -41,6 +43,8 @@ _FRAME_LINE: Final = re.compile(r"frame:(\d+)\s+pts:(-?\d+)")
 # FFmpeg's own VP9 decoder does not notice that a packet was read too far or not to its end, and dav1d only when told to.
 _STRICT_DECODERS: Final = {"vp9": {"c:v": "libvpx-vp9"}, "libdav1d": {"strict": "strict"}}
 _MARK: Final = "unreel"
+# What is not wanted passes by in parts of so many frames.
+_SKIPPED_FRAMES: Final = 256
 # swscale and swresample give the same numbers on every machine only when they are told to.
 _LAYOUTS: Final = {1: "mono", 2: "stereo"}
 _SCALE_FLAGS: Final = "bicubic+accurate_rnd+full_chroma_int+bitexact"
@@ -68,16 +72,17 @@ def decode_command(
 ) -> list[str]:
     """The argument list of the one ffmpeg process; `pipes` are descriptors of `yuv`, `grey`, `frames`, `cuts`, `pcm`, `sound`."""
     source = ffmpeg.input(f"file:{path}", **input_options(probe.demuxer, probe.original.video_codec, limits))
-    stored, small = _picture(source[str(probe.video)], probe, profile, pipes["frames"])
-    outputs = [
-        stored.output(f"pipe:{pipes['yuv']}", **raw_output("yuv420p")),
-        grey_and_cuts(small, profile.cut_threshold, pipes["cuts"]).output(
-            f"pipe:{pipes['grey']}", **raw_output("gray")
-        ),
-    ]
+    outputs = []
+    if probe.video is not None:
+        stored, small = _picture(source[str(probe.video)], probe, profile, pipes["frames"])
+        grey = grey_and_cuts(small, profile.cut_threshold, pipes["cuts"])
+        outputs += [
+            stored.output(f"pipe:{pipes['yuv']}", **raw_output("yuv420p")),
+            grey.output(f"pipe:{pipes['grey']}", **raw_output("gray")),
+        ]
     if probe.audio is not None:
         sound = _sound(source[str(probe.audio)], profile, pipes["sound"])
-        outputs.append(sound.output(f"pipe:{pipes['pcm']}", format="s16le", acodec="pcm_s16le", threads=1))
+        outputs.append(sound.output(f"pipe:{pipes[PIPE]}", format="s16le", acodec="pcm_s16le", threads=1))
     return compile_outputs(outputs)
 
 
@@ -116,6 +121,8 @@ def _picture(stream: Any, probe: Probe, profile: Profile, frames_pipe: int) -> t
     if probe.step > 1:
         stream = stream.filter("framestep", probe.step)
     stream = stream.filter("fps", "{}/{}".format(*probe.rate))
+    if probe.stride > 1:
+        stream = stream.filter("framestep", probe.stride)
     if probe.crop is not None:
         left, top, right, bottom = probe.crop
         stream = stream.filter("crop", right - left, bottom - top, left, top)
@@ -171,31 +178,12 @@ def read_cuts(lines: bytes) -> tuple[int, ...]:
     return tuple(number for number in changes if number > 1)
 
 
-class _Track:
-    """The sound of a source as it comes out of the pipe, addressed by samples from the first picture on."""
+class _Decode:
+    """A running decode; use it as a context manager."""
 
-    def __init__(self, streams: Streams, offset: int, channels: int) -> None:
-        """`offset`: where the pipe's first sample lies; negative where the sound begins before the picture."""
-        self._streams, self._channels = streams, channels
-        self._start = min(0, offset)
-        self._held = np.zeros((max(0, offset), channels), np.int16)
-
-    def span(self, start: int, length: int) -> NDArray[np.int16]:
-        """i16 `[length, C]`: samples [start, start + length), silent where the sound has ended; starts never go back by more than one."""
-        missing = start + length - self._start - len(self._held)
-        taken = self._streams.take("pcm", 2 * self._channels * max(0, missing))
-        fresh = np.frombuffer(taken, np.int16).reshape(-1, self._channels)
-        held = np.concatenate([self._held, fresh])[max(0, start - 1 - self._start) :]
-        self._start, self._held = max(self._start, start - 1), held
-        found = held[start - self._start :][:length]
-        return np.pad(found, ((0, length - len(found)), (0, 0)))
-
-
-class Decode:
-    """The running decode of one source; use it as a context manager, exhaust `clips`, then call `finish`."""
-
-    def __init__(self, path: str, probe: Probe, profile: Profile, limits: Limits = DEFAULT_LIMITS) -> None:
-        names = ("yuv", "grey", "frames", "cuts") + (() if probe.audio is None else ("pcm", "sound"))
+    def __init__(
+        self, path: str, probe: Probe, profile: Profile, limits: Limits, names: Sequence[str]
+    ) -> None:
         self._streams = Streams(
             names,
             lambda pipes: decode_command(path, probe, profile, limits, pipes),
@@ -203,40 +191,80 @@ class Decode:
             seconds=probe.seconds,
         )
         self._probe, self._profile, self._limits = probe, profile, limits
-        self._first_line = ""
-        self.dropped = 0
-        """Frames at the end that were too few for a clip."""
 
     def __enter__(self) -> Self:
+        try:
+            self._begin()
+        except BaseException:
+            self._streams.close()
+            raise
         return self
+
+    def _begin(self) -> None:
+        """Wait for what has to be known before the first clip."""
+        raise NotImplementedError
 
     def __exit__(self, *error: object) -> None:
         self._streams.close()
 
-    def clips(self) -> Iterator[RawClip]:
-        """Clips of the longest length, one after the other; a rest that is too short is dropped and counted.
+    def _first_time(self, pipe: str) -> tuple[str, int | None]:
+        """The first report of a pipe, and the time in it: microseconds of picture, samples of sound."""
+        line = self._streams.take_line(pipe) or ""
+        found = _FRAME_LINE.search(line)
+        return line, None if found is None else int(found[2])
 
-        Raises:
-            MediaRefused: the process stalls, or the source is longer than the limit, whatever its header said.
-        """
-        rate, profile, track = self._probe.frame_rate, self._profile, None
-        width, height, longest = self._probe.width, self._probe.height, profile.clip_frames(rate)
-        for start in itertools.count(0, longest):
-            yuv = self._planes("yuv", longest, height * 3 // 2, width)
-            grey = self._planes("grey", longest, height // GREY_DIVISOR, width // GREY_DIVISOR)
-            if len(yuv) < profile.min_frames(rate):
-                self.dropped = len(yuv)
-                return
-            self._limits.check("seconds", float(start / rate))
-            track = self._track() if start == 0 else track
-            yield RawClip(start, yuv, grey, None if track is None else self._beside(track, start, len(yuv)))
 
-    def finish(self) -> tuple[NDArray[np.float64], tuple[int, ...]]:
-        """(times in seconds of all decoded source frames, stored frames at which scenes start).
+class PictureDecode(_Decode):
+    """The decode of a source with a picture: move the window with `reach`, take clips from it, then `finish`.
+
+    Raises:
+        MediaRefused: from any method; the process stalls, or the source is longer than the limit, whatever its header said.
+    """
+
+    def __init__(self, path: str, probe: Probe, profile: Profile, limits: Limits = DEFAULT_LIMITS) -> None:
+        names = ("yuv", "grey", "frames", "cuts") + (() if probe.audio is None else (PIPE, "sound"))
+        super().__init__(path, probe, profile, limits, names)
+        self._start = 0
+        self._yuv, self._grey = self._planes("yuv", 0), self._planes("grey", 0)
+        self._cuts: list[int] = []
+
+    def _begin(self) -> None:
+        self._first_line, origin = self._first_time("frames")
+        self._sound = self._soundtrack(origin)
+
+    def reach(self, start: int, stop: int) -> int:
+        """Forget what lies before `start` and decode up to `stop`; where it ends: `stop`, or before it the source's end."""
+        while self._end < start and self._pass_by(min(_SKIPPED_FRAMES, start - self._end)):
+            pass
+        self._forget(min(max(0, start - self._start), len(self._yuv)))
+        missing = stop - self._end
+        if missing > 0:
+            self._yuv = np.concatenate([self._yuv, self._planes("yuv", missing)])
+            self._grey = np.concatenate([self._grey, self._planes("grey", missing)])
+        self._limits.check("seconds", float(start / self._probe.sample_rate))
+        return min(stop, self._end)
+
+    def cuts(self, start: int, stop: int) -> list[int]:
+        """Ascending frames in (start, stop) at which a scene begins; all of them have been reached."""
+        self._cuts += read_cuts(self._streams.take_lines("cuts"))
+        return [cut for cut in self._cuts if start < cut < stop]
+
+    def clip(self, piece: Piece) -> RawClip:
+        """A part of what `reach` has brought into the window."""
+        window = slice(piece.start - self._start, piece.stop - self._start)
+        sound = None
+        if self._sound is not None:
+            sound = self._sound.span(self._sample(piece.start), self._sample(piece.start, piece.frames))
+        return RawClip(piece.start, self._yuv[window], self._grey[window], sound)
+
+    def finish(self) -> NDArray[np.float64]:
+        """Decode the rest for its errors; times in seconds of all decoded source frames.
 
         Raises:
             MediaRefused: the decode met an error, or the picture changed its form on the way.
         """
+        while self._pass_by(_SKIPPED_FRAMES):
+            pass
         rest = self._streams.finish()
         lines = _FRAME_LINE.findall(f"{self._first_line}\n{rest['frames'].decode()}")
         numbers = np.array([int(number) for number, _ in lines])
@@ -247,7 +275,24 @@ class Decode:
                 "frames-missing", f"{len(lines)} pictures came out of packets for {self._probe.pictures}"
             )
         times = np.array([int(time) for _, time in lines]) / _MICROSECONDS
-        return (self._counted(times) if self._probe.counted else times), read_cuts(rest["cuts"])
+        return self._counted(times) if self._probe.counted else times
+
+    @property
+    def _end(self) -> int:
+        return self._start + len(self._yuv)
+
+    def _pass_by(self, frames: int) -> bool:
+        """Decode `frames` and forget what came before them; False at the source's end."""
+        self._forget(len(self._yuv))
+        self._yuv, self._grey = self._planes("yuv", frames), self._planes("grey", frames)
+        if self._sound is not None:
+            end = self._sample(self._end)
+            self._sound.reach(end - 1, end)
+        return len(self._yuv) > 0
+
+    def _forget(self, frames: int) -> None:
+        self._yuv, self._grey = self._yuv[frames:], self._grey[frames:]
+        self._start += frames
 
     def _counted(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """Times by count, once it is sure that no frame is missing among them."""
@@ -258,20 +303,60 @@ class Decode:
             )
         return times[:1] + np.arange(len(times)) * period
 
-    def _planes(self, pipe: str, count: int, height: int, width: int) -> NDArray[np.uint8]:
+    def _planes(self, pipe: str, count: int) -> NDArray[np.uint8]:
+        divisor = 1 if pipe == "yuv" else GREY_DIVISOR
+        height, width = self._probe.height // divisor, self._probe.width // divisor
+        height = height * 3 // 2 if pipe == "yuv" else height
         data = self._streams.take(pipe, count * height * width)
         whole = len(data) - len(data) % (height * width)
         return np.frombuffer(data, np.uint8, whole).reshape(-1, height, width)
 
-    def _track(self) -> _Track | None:
-        self._first_line = self._streams.take_line("frames") or ""
-        line = self._streams.take_line("sound") if self._probe.audio is not None else None
-        picture, sound = (_FRAME_LINE.search(text or "") for text in (self._first_line, line))
-        if picture is None or sound is None:
+    def _soundtrack(self, origin: int | None) -> Soundtrack | None:
+        _, first = self._first_time("sound") if self._probe.audio is not None else ("", None)
+        if origin is None or first is None:
             return None
-        origin = Fraction(int(picture[2]) * self._profile.audio_rate, _MICROSECONDS)
-        return _Track(self._streams, round(int(sound[2]) - origin), self._profile.audio_channels)
+        offset = first - Fraction(origin * self._profile.audio_rate, _MICROSECONDS)
+        return Soundtrack(self._streams, round(offset), self._profile.audio_channels)
 
-    def _beside(self, track: _Track, start: int, frames: int) -> NDArray[np.int16]:
-        audio_rate, rate = self._profile.audio_rate, self._probe.frame_rate
-        return track.span(frame_to_audio(start, audio_rate, rate), audio_length(frames, audio_rate, rate))
+    def _sample(self, start: int, frames: int = 0) -> int:
+        """The sample at frame `start`, or behind the sound of `frames` from there on."""
+        rate, audio_rate = self._probe.sample_rate, self._profile.audio_rate
+        return frame_to_audio(start, audio_rate, rate) + frame_to_audio(frames, audio_rate, rate)
+
+
+class SoundDecode(_Decode):
+    """The decode of the sound alone, cut like a picture of `STEP_RATE` frames a second that begins with the sound.
+
+    Raises:
+        MediaRefused: from any method, as `PictureDecode`.
+    """
+
+    def __init__(self, path: str, probe: Probe, profile: Profile, limits: Limits = DEFAULT_LIMITS) -> None:
+        super().__init__(path, probe, profile, limits, (PIPE, "sound"))
+        self._sound = Soundtrack(self._streams, 0, profile.audio_channels)
+        self._step = profile.audio_rate // STEP_RATE
+        self.origin = 0.0
+        """Time of sample 0 on the source's own clock, in seconds."""
+
+    def _begin(self) -> None:
+        _, first = self._first_time("sound")
+        self.origin = (first or 0) / self._profile.audio_rate
+
+    def reach(self, start: int, stop: int) -> int:
+        """Forget what lies before step `start` and decode up to `stop`; the end: `stop`, or before it the source's end."""
+        self._limits.check("seconds", start / STEP_RATE)
+        return -(-self._sound.reach(start * self._step, stop * self._step) // self._step)
+
+    def cuts(self, start: int, stop: int) -> Sequence[int]:
+        """A sound has no scenes."""
+        return ()
+
+    def clip(self, piece: Piece) -> NDArray[np.int16]:
+        """i16 `[N, C]`: a part of what `reach` has brought into the window; the source may end inside its last step."""
+        start, stop = piece.start * self._step, piece.stop * self._step
+        return self._sound.span(start, self._sound.reach(start, stop))
+
+    def finish(self) -> None:
+        """Decode the rest for its errors. Raises MediaRefused when the decode met one."""
+        self._sound.pass_by()
+        self._streams.finish()

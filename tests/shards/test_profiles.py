@@ -76,7 +76,7 @@ def test_file_changes_its_base(tmp_path: Path) -> None:
     ("text", "complaint"),
     [
         ('base = "clips-64"', "base 'clips-64': allowed is one of clips-128"),
-        ("gops = 8", "no field 'gops'; there are name, codec"),
+        ("gops = 8", "no field 'gops'; there are name, videos"),
         ('gop = "8"', "gop '8': Expected `int`"),
         ("gop = true", "gop True: Expected `int`"),
         ('codec = "av1"', "codec 'av1': allowed is h264"),

@@ -1,5 +1,6 @@
 """The one decode, against flash-and-beep clips: sound and picture stay together, frames stay on their places."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,12 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from unreel.shards.cutting import cut, wanted_pieces
 from unreel.shards.errors import MediaRefused
 from unreel.shards.probe import probe
 from unreel.shards.profiles import PROFILES
 from unreel.shards.sample import audio_length
 from unreel.shards.sources import list_sources
-from unreel.shards.transcode import Decode, RawClip
+from unreel.shards.transcode import PictureDecode, RawClip
 
 RATE = 48_000
 # Short clips, so that the sound is cut several times.
@@ -57,10 +59,19 @@ class FlashAndBeep:
 
 def decode(path: Path) -> tuple[list[RawClip], NDArray[np.float64], int]:
     source = list_sources([path])[0]
-    with Decode(source.path, probe(source, PROFILE), PROFILE) as running:
-        clips = list(running.clips())
-        times, _ = running.finish()
-        return clips, times, running.dropped
+    found, dropped = probe(source, PROFILE), Counter[str]()
+    shortest, longest = PROFILE.min_frames(found.frame_rate), PROFILE.clip_frames(found.frame_rate)
+    with PictureDecode(source.path, found, PROFILE) as running:
+        pieces = cut(
+            running,
+            wanted_pieces((), found.frame_rate),
+            shortest=shortest,
+            longest=longest,
+            scenes=False,
+            dropped=dropped,
+        )
+        clips = [running.clip(piece) for piece in pieces]
+        return clips, running.finish(), dropped["short-rest"]
 
 
 def lateness(clip: RawClip, rate: Fraction, beep: NDArray[np.int16]) -> list[int]:
@@ -154,9 +165,12 @@ def test_cut_is_found_where_the_scene_changes(tmp_path: Path, ffmpeg: FFmpeg) ->
     scenes = "testsrc2=s=160x120:r=25:d=1[a];mandelbrot=s=160x120:r=25,trim=end=0.8[b];[a][b]concat"
     ffmpeg("-filter_complex", scenes, "-c:v", "libx264", path)
     source = list_sources([path])[0]
-    with Decode(source.path, probe(source, PROFILE), PROFILE) as running:
-        list(running.clips())
-        assert running.finish()[1] == (25,)
+    with PictureDecode(source.path, probe(source, PROFILE), PROFILE) as running:
+        assert running.reach(0, 26) == 26
+        # Known at once, before the rest is decoded.
+        assert running.cuts(0, 26) == [25]
+        running.finish()
+        assert running.cuts(0, 45) == [25]
 
 
 def test_picture_is_turned_as_the_container_asks(tmp_path: Path, ffmpeg: FFmpeg) -> None:
