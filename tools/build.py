@@ -56,6 +56,16 @@ def build(
     clip_seconds: Annotated[
         float | None, typer.Option(help="Longest clip in seconds.  [default: the profile's, 10]")
     ] = None,
+    scenes: Annotated[
+        bool | None,
+        typer.Option("--scenes/--no-scenes", help="No clip goes over a cut.  [default: the profile's, no]"),
+    ] = None,
+    clips_per_source: Annotated[
+        int | None,
+        typer.Option(
+            help="At most so many clips of one source, evenly spread.  [default: the profile's, all]"
+        ),
+    ] = None,
     shard_bytes: Annotated[
         str | None,
         typer.Option(help="Expected size of a shard, such as 64MiB.  [default: 4 to 256 MiB by the whole]"),
@@ -79,7 +89,7 @@ def build(
         str | None, typer.Option(help="Write the summary to this file; - for standard output.")
     ] = None,
 ) -> None:
-    """Build shards from videos.
+    """Build shards from videos, sound and pictures.
 
     Each source is checked, decoded once, cut into clips, measured (motion, scenes, silence, loudness) and encoded anew.
     Every source ends as done, skipped or refused, with its reason. A build that was stopped goes on where it was when the
@@ -111,6 +121,8 @@ def build(
             profile=profile,
             engine=running,
             clip_seconds=clip_seconds,
+            scenes=scenes,
+            clips_per_source=clips_per_source,
             shard_bytes=target,
             limits=read_limits(limit or ()),
             checksums=checksums,
