@@ -10,12 +10,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from unreel.shards.errors import ShardError
+from unreel.shards.migrations import upgrade_sidecar
 from unreel.shards.sample import (
     COLUMN_DTYPES,
+    SCHEMA,
     Audio,
     Facts,
+    Image,
     Original,
     Packets,
+    Segment,
     Sidecar,
     Source,
     Video,
@@ -33,10 +37,22 @@ small = st.integers(0, 2**31)
 texts = st.text(max_size=12)
 packed = st.binary(max_size=40)
 labels = st.one_of(texts, st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False))
+signed = st.integers(-(2**40), 2**40)
+boxes = st.none() | st.tuples(small, small, small, small)
+names = st.none() | texts
 sidecars = st.builds(
     Sidecar,
     key=st.from_regex(r"[a-z0-9_-]+", fullmatch=True),
-    source=st.builds(Source, id=texts, name=texts, start_frame=small, split=st.none() | texts),
+    source=st.builds(
+        Source,
+        id=texts,
+        name=texts,
+        start_frame=small,
+        split=names,
+        span_us=st.none() | st.tuples(signed, signed),
+        licence=names,
+        takedown_id=names,
+    ),
     video=st.none()
     | st.builds(
         Video,
@@ -47,18 +63,38 @@ sidecars = st.builds(
         rate=st.tuples(small, small),
         matrix=texts,
         gop=small,
+        b_frames=st.booleans(),
         extradata=packed,
+        copied=st.booleans(),
         packets=st.builds(Packets, offset=packed, size=packed, key=packed),
     ),
     audio=st.none() | st.builds(Audio, codec=texts, rate=small, channels=small, samples=small),
+    image=st.none() | st.builds(Image, codec=texts, width=small, height=small),
     facts=st.builds(
         Facts,
+        measured=st.lists(texts, max_size=3).map(tuple),
         motion=packed,
+        luma=packed,
+        loudness=packed,
         cuts=st.lists(small).map(tuple),
         silence=st.lists(st.tuples(small, small)).map(tuple),
-        content_box=st.none() | st.tuples(small, small, small, small),
+        content_box=boxes,
+        overlay_box=boxes,
+        hashes=packed,
     ),
-    original=st.none() | st.builds(Original, container=texts, rate=st.none() | st.tuples(small, small)),
+    original=st.none()
+    | st.builds(
+        Original,
+        container=texts,
+        rate=st.none() | st.tuples(small, small),
+        gop=small,
+        b_frames=st.booleans(),
+        video_bit_rate=small,
+    ),
+    transcript=st.lists(st.builds(Segment, start_ms=signed, stop_ms=signed, text=texts), max_size=2).map(
+        tuple
+    ),
+    language=names,
     labels=st.dictionaries(texts, labels, max_size=3),
     tracks=st.dictionaries(texts, packed, max_size=2),
 )
@@ -86,8 +122,59 @@ def _with(**changes: object) -> bytes:
     return msgspec.json.encode({**msgspec.json.decode(write_sidecar(SAMPLE)), **changes})
 
 
-def test_newer_minor_with_unknown_fields_is_read() -> None:
-    assert read_sidecar(_with(schema="1.7", smell="none")).key == "a-1"
+def _grown(value: object, where: str = "") -> object:
+    """A document with a field that nobody knows in every object of the contract."""
+    if isinstance(value, list):
+        return [_grown(one, where) for one in value]
+    if not isinstance(value, dict) or where in ("labels", "tracks"):
+        return value
+    return {**{name: _grown(one, name) for name, one in value.items()}, "smell": [1, {"of": "roses"}]}
+
+
+@given(sidecars)
+def test_newer_minors_are_read_whatever_they_have_learnt(sidecar: Sidecar) -> None:
+    document = {**msgspec.json.decode(write_sidecar(sidecar)), "schema": "1.99"}
+    found = read_sidecar(msgspec.json.encode(_grown(document)))
+    assert msgspec.structs.replace(found, schema=sidecar.schema) == sidecar
+
+
+@given(sidecars)
+def test_writing_anew_what_is_current_changes_nothing(sidecar: Sidecar) -> None:
+    data = write_sidecar(sidecar)
+    assert write_sidecar(upgrade_sidecar(data)) == data
+
+
+LATER = {
+    "Sidecar": ("image", "transcript", "language"),
+    "source": ("span_us",),
+    "video": ("copied",),
+    "facts": ("measured", "overlay_box", "hashes"),
+    "original": ("gop", "b_frames", "video_bit_rate", "audio_bit_rate"),
+}
+"""Fields that came with 1.1."""
+
+
+@given(sidecars)
+def test_sidecars_of_1_0_are_read_and_later_fields_have_their_defaults(sidecar: Sidecar) -> None:
+    document = {**msgspec.json.decode(write_sidecar(sidecar)), "schema": "1.0"}
+    for part, later in LATER.items():
+        fields = document if part == "Sidecar" else document.get(part) or {}
+        for name in later:
+            fields.pop(name, None)
+    old = read_sidecar(msgspec.json.encode(document))
+    assert (old.image, old.transcript, old.language, old.source.span_us) == (None, (), None, None)
+    assert (old.facts.measured, old.facts.overlay_box, old.facts.hash_words.tolist()) == ((), None, [])
+    assert (old.facts.motion, old.labels, old.tracks) == (
+        sidecar.facts.motion,
+        sidecar.labels,
+        sidecar.tracks,
+    )
+    new = upgrade_sidecar(msgspec.json.encode(document))
+    assert new.schema == "{}.{}".format(*SCHEMA)
+    listed = {"motion"} if sidecar.facts.motion else set()
+    assert {"motion"} & set(new.facts.measured) == listed
+    same = msgspec.structs.replace(new, schema=old.schema, facts=old.facts)
+    assert same == old
 
 
 @pytest.mark.parametrize("schema", ["2.0", "17.3"])
