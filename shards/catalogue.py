@@ -44,6 +44,7 @@ __all__ = [
     "identity_text",
     "open_tables",
     "read_index",
+    "read_summary",
     "recompile_catalogue",
     "row_of",
 ]
@@ -220,7 +221,7 @@ def recompile_catalogue(folder: Path | str) -> int:
     """
     folder = Path(folder)
     settle_folder(folder)
-    summary = _read_summary(folder / "catalogue.json")
+    summary = read_summary(folder)
     if next(folder.glob(f"*{INDEX_SUFFIX}"), None) is not None:
         return len(compile_catalogue(folder, identity=summary.identity, profile=summary.profile))
     for name in ("catalogue.json", "catalogue.arrow"):
@@ -234,7 +235,7 @@ def open_tables(folder: Path) -> tuple[Summary, pa.Table]:
     Raises:
         CatalogueError: one of them is gone or damaged, or they do not go together.
     """
-    summary = _read_summary(folder / "catalogue.json")
+    summary = read_summary(folder)
     table = _read_table(folder / "catalogue.arrow")
     if (found := _digest(table)) != summary.digest:
         raise CatalogueError(
@@ -292,7 +293,13 @@ def _table_bytes(table: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def _read_summary(path: Path) -> Summary:
+def read_summary(folder: Path) -> Summary:
+    """The content of `catalogue.json` in `folder`, whatever its table says.
+
+    Raises:
+        CatalogueError: it is gone or damaged, or its major version is newer.
+    """
+    path = folder / "catalogue.json"
     try:
         data = path.read_bytes()
         major = int(msgspec.json.decode(data)["schema"].split(".")[0])

@@ -20,7 +20,7 @@ from unreel.shards.reader import read_shard
 from unreel.shards.rewrite import committed_shards, rewrite
 from unreel.shards.sample import Sidecar, Source
 
-__all__ = ["LOG_NAME", "Removal", "Removed", "Wanted", "find_removed", "remove"]
+__all__ = ["LOG_NAME", "Log", "Removal", "Removed", "Wanted", "find_removed", "read_log", "remove"]
 
 LOG_NAME: Final = "removed.json"
 """Beside the catalogue: what was removed, so that a repair does not bring it back. It holds ids and no names."""
@@ -70,7 +70,9 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
     samples_left: int
 
 
-class _Log(msgspec.Struct, frozen=True, kw_only=True):
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """What was ever removed from a folder."""
+
     sources: tuple[str, ...] = ()
     takedowns: tuple[str, ...] = ()
 
@@ -178,7 +180,7 @@ def _summary(samples: Sequence[tuple[str, Source, int]]) -> Removed:
 
 def _unmatched(folder: Path, wanted: Wanted, removed: Sequence[Removed]) -> tuple[str, ...]:
     found = {name for one in removed for name in (one.id, one.name, one.takedown_id)}
-    log = _read_log(folder)
+    log = read_log(folder)
     # A call that was killed and is made again finds nothing of what it has already removed.
     found |= {*log.sources, *log.takedowns}
     return tuple(name for name in (*wanted.sources, *wanted.takedowns) if name not in found)
@@ -195,19 +197,20 @@ def _check_own(folder: Path, shards: Collection[str]) -> None:
             )
 
 
-def _read_log(folder: Path) -> _Log:
+def read_log(folder: Path) -> Log:
+    """What was removed from `folder`; empty where nothing was."""
     path = folder / LOG_NAME
-    return msgspec.json.decode(path.read_bytes(), type=_Log) if path.exists() else _Log()
+    return msgspec.json.decode(path.read_bytes(), type=Log) if path.exists() else Log()
 
 
 def _log(folder: Path, wanted: Wanted, removed: Sequence[Removed]) -> None:
     """Written first, so that a kill between here and the end is known of."""
     if not removed:
         return
-    log = _read_log(folder)
+    log = read_log(folder)
     sources = {*log.sources, *(source.id for source in removed)}
     takedowns = {*log.takedowns, *(source.takedown_id for source in removed if source.takedown_id)}
-    log = _Log(sources=tuple(sorted(sources)), takedowns=tuple(sorted(takedowns)))
+    log = Log(sources=tuple(sorted(sources)), takedowns=tuple(sorted(takedowns)))
     write_atomic(folder / LOG_NAME, msgspec.json.format(msgspec.json.encode(log)) + b"\n")
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unreel.shards.build import BuildSummary
     from unreel.shards.engines import Engine
 
-__all__ = ["build"]
+__all__ = ["Bars", "build"]
 
 # So many refused sources are shown on the screen; all of them are in build.json.
 _SHOWN: Final = 20
@@ -114,7 +114,7 @@ def build(
         raise typer.Exit(Exit.DONE)
     *sources, out = _split(paths or [])
     target = None if shard_bytes is None else read_size("--shard-bytes", shard_bytes)
-    with stop_in_good_order(), closing(_Bars()) as bars, _engine(engine, address, workers) as running:
+    with stop_in_good_order(), closing(Bars()) as bars, _engine(engine, address, workers) as running:
         summary = build_shards(
             sources,
             out,
@@ -155,7 +155,7 @@ def _split(paths: list[str]) -> list[str]:
     return paths
 
 
-class _Bars:
+class Bars:
     """One progress bar for each stage of a build, one after the other."""
 
     def __init__(self) -> None:

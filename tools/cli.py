@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "build": "unreel.tools.build",
     "index": "unreel.tools.index",
     "verify": "unreel.tools.verify",
+    "repair": "unreel.tools.repair",
     "remove": "unreel.tools.remove",
     "migrate": "unreel.tools.migrate",
     "inspect": "unreel.tools.inspect",
