@@ -242,6 +242,8 @@ def open_tables(folder: Path) -> tuple[Summary, pa.Table]:
             f"{folder}: catalogue.json expects shards with digest {summary.digest}, catalogue.arrow has {found}; "
             "compile the catalogue again"
         )
+    if pc.any(pc.match_substring(table["name"], "/")).as_py():
+        raise CatalogueError(f"{folder}: a shard's name is no path, and one in catalogue.arrow holds a '/'")
     return summary, table
 
 

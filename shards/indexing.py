@@ -153,7 +153,7 @@ def index_tar(tar: Path, out: Path, *, identity: str, limits: Limits = DEFAULT_L
     """Index one tar; the index, written last, is the commit.
 
     Raises:
-        MediaRefused: the tar cannot be trusted as a whole, or no sample of it can be taken.
+        MediaRefused: the tar cannot be trusted as a whole.
     """
     digest = _sha256(tar)
     link = _link(tar, out)
@@ -165,13 +165,10 @@ def index_tar(tar: Path, out: Path, *, identity: str, limits: Limits = DEFAULT_L
         work = _Tar(opened, limits)
         for sample in grouped.samples:
             work.take(sample)
-        if not work.rows:
-            why = (
-                ", ".join(f"{count} {reason}" for reason, count in work.refused.items())
-                or "no member is media"
-            )
-            raise MediaRefused("no-samples", f"none of {len(grouped.samples)} samples can be taken: {why}")
-        _commit(link, work, digest, identity)
+        if work.rows:
+            _commit(link, work, digest, identity)
+        else:
+            index_path(link).unlink(missing_ok=True)
     return work.report(grouped.refused, grouped.ignored)
 
 
@@ -290,7 +287,9 @@ class _Tar:
         members = [Refused(name=one.name[:200], reason=one.reason, detail=one.detail) for one in refused]
         return TarReport(
             tar=str(self.tar.path),
-            status="indexed",
+            status="indexed" if self.rows else "refused",
+            reason="" if self.rows else "no-samples",
+            detail="" if self.rows else self._why_none(),
             samples=len(self.rows),
             split=self.split,
             layouts=dict(self.layouts.most_common()),
@@ -300,6 +299,10 @@ class _Tar:
             notes={name: count for name, count in self.notes.items() if count},
             refusals=tuple([*self.refusals, *members][:_MOST_SHOWN]),
         )
+
+    def _why_none(self) -> str:
+        why = ", ".join(f"{count} {reason}" for reason, count in self.refused.items()) or "no member is media"
+        return f"none of {sum(self.layouts.values())} samples can be taken: {why}"
 
 
 def _link(tar: Path, out: Path) -> Path:

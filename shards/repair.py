@@ -19,8 +19,9 @@ from unreel.shards.commit import index_path, settle_folder
 from unreel.shards.contract import contract_breaches
 from unreel.shards.errors import CatalogueError, MediaRefused, ShardError
 from unreel.shards.files import write_atomic
-from unreel.shards.folder import Plan, locked
+from unreel.shards.folder import Plan
 from unreel.shards.index import Member, SampleRow, ShardIndex, row_of, wds_index, write_index
+from unreel.shards.lock import locked
 from unreel.shards.profile_file import find_profile
 from unreel.shards.profiles import DEFAULT_PROFILE, Profile
 from unreel.shards.removal import Wanted, read_log, remove

@@ -14,7 +14,7 @@ from tests.conftest import tiny_sample
 from unreel.pipelines.decode import make_backend
 from unreel.pipelines.plan import Plan, Window
 from unreel.shards.catalogue import Catalogue, read_index
-from unreel.shards.errors import CatalogueError, MediaRefused, ShardError
+from unreel.shards.errors import CatalogueError, ShardError
 from unreel.shards.indexing import index_folder, index_tar
 from unreel.shards.reader import Reader
 from unreel.shards.verify import verify
@@ -299,5 +299,6 @@ def test_our_shards_are_samples_of_the_plain_kind_too(tmp_path: Path) -> None:
 
 def test_a_tar_without_any_sample_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "t.tar", [("a.json", b"{}")])
-    with pytest.raises(MediaRefused, match="no-samples: none of 1 samples can be taken: 1 no-media"):
-        index_tar(tmp_path / "t.tar", tmp_path, identity="{}")
+    report = index_tar(tmp_path / "t.tar", tmp_path, identity="{}")
+    assert (report.status, report.reason) == ("refused", "no-samples")
+    assert report.detail == "none of 1 samples can be taken: 1 no-media" and not list(tmp_path.glob("*.json"))
