@@ -1,5 +1,6 @@
 """Sources → shards. The shard is the unit of work, of commit and of resume."""
 
+import hashlib
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,12 +12,13 @@ import msgspec
 
 from unreel.shards.catalogue import compile_catalogue
 from unreel.shards.checksums import with_checksums
+from unreel.shards.downloads import DEFAULT_CACHE_BYTES, Downloads
 from unreel.shards.engines import Engine, InlineEngine, LocalEngine, supervise
 from unreel.shards.engines.work import Note
 from unreel.shards.errors import IdentityMismatch, MediaRefused, WorkerLost
 from unreel.shards.faults import fault
 from unreel.shards.files import write_atomic
-from unreel.shards.folder import Plan, begin
+from unreel.shards.folder import Plan, begin, has_begun
 from unreel.shards.grouping import Entry, group_entries, groups_digest
 from unreel.shards.identity import builder_identity, differences
 from unreel.shards.index import INDEX_SUFFIX, identity_text
@@ -27,11 +29,13 @@ from unreel.shards.probe import SKIPPED
 from unreel.shards.profile_file import find_profile
 from unreel.shards.profiles import DEFAULT_PROFILE, Profile
 from unreel.shards.sources import SourceFile, list_sources
+from unreel.shards.web import Patience
 from unreel.shards.writer import ShardWriter
 
 __all__ = ["BuildSummary", "SourceReport", "build"]
 
 _PROBE_BATCH: Final = 8
+_WAITING: Final = "waiting"
 _REPORTS_SUFFIX: Final = ".reports.json"
 
 
@@ -39,7 +43,7 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one source."""
 
     source: str
-    """Its path."""
+    """Its path, or its URL without what follows a question mark."""
     status: Literal["done", "skipped", "refused"]
     reason: str = ""
     """Short code to count by; empty when done."""
@@ -79,6 +83,7 @@ class _Job(msgspec.Struct, frozen=True, kw_only=True):
     identity: dict[str, str]
     profile: Profile
     limits: Limits
+    downloads: Downloads
     left_out: dict[str, str] = {}
     """Path of a source that kills workers → what is known of it."""
 
@@ -128,6 +133,9 @@ def build(
     shard_bytes: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
     checksums: str | Path | None = None,
+    cache: str | Path | None = None,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
+    patience: Patience | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> BuildSummary:
     """Build the shards of `sources` into the folder `out`, or continue a build that was stopped there.
@@ -144,6 +152,9 @@ def build(
         shard_bytes: expected size of a shard; None chooses it by the size of the whole.
         limits: what a source may cost and claim before it is refused.
         checksums: a list as `sha256sum` writes it; a source that differs from it, or is not in it, is refused.
+        cache: folder for the bytes of URLs until their shard is committed; None is one below `out`.
+        cache_bytes: how many of them are kept between looking at a source and building it.
+        patience: how long a URL is waited for.
 
     Raises:
         ValueError: a source names nothing, or a setting is out of range.
@@ -163,7 +174,8 @@ def build(
         files = with_checksums(files, checksums)
     with locked(out), _running(engine, workers) as running:
         identity = builder_identity(profile)
-        blank = _Job(identity=identity, profile=profile, limits=limits)
+        downloads = _downloads(out.absolute(), cache, cache_bytes, patience or Patience())
+        blank = _Job(identity=identity, profile=profile, limits=limits, downloads=downloads)
         entries, reports = _probe_all(files, blank, running, progress)
         groups = group_entries(entries, profile, shard_bytes=shard_bytes)
         begin(out, Plan(identity=identity, shards=len(groups), digest=groups_digest(groups)))
@@ -175,8 +187,32 @@ def build(
         summary = _summarise(files, {report.source: report for report in (*reports, *built)}, repeated)
         if summary.samples:
             compile_catalogue(out, identity=identity, profile=msgspec.to_builtins(profile))
+        if any(file.remote for file in files):
+            _forget(summary, files, downloads)
         write_atomic(out / "build.json", msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
     return summary
+
+
+def _downloads(out: Path, cache: str | Path | None, most: int, patience: Patience) -> Downloads:
+    # Two builds may share a cache: each has its own folder in it.
+    own = hashlib.blake2b(str(out).encode(), digest_size=8).hexdigest()
+    downloads = Downloads(
+        records=str(out / ".urls"),
+        folder=str(Path(cache).absolute() / own if cache else out / ".fetched"),
+        most=most,
+        begun=has_begun(out),
+        patience=patience,
+    )
+    downloads.sweep()
+    return downloads
+
+
+def _forget(summary: BuildSummary, files: Sequence[SourceFile], downloads: Downloads) -> None:
+    """Drop all bytes of URLs that no shard waits for."""
+    if not any(report.reason == _WAITING for report in summary.reports):
+        for file in files:
+            downloads.drop(file.path)
+    downloads.sweep()
 
 
 def _fields(job: _Job) -> dict[str, Any]:
@@ -235,7 +271,7 @@ def _probe_batch(job: _ProbeJob, note: Note) -> list[_Probed]:
 def _probe_one(source: SourceFile, job: _ProbeJob, note: Note) -> _Probed:
     try:
         job.begin(source, note)
-        return _Probed(source.path, look_at(source, job.profile, job.limits), None)
+        return _Probed(source.path, look_at(source, job.profile, job.limits, job.downloads), None)
     except MediaRefused as refusal:
         return _Probed(source.path, None, _missed(source, refusal))
 
@@ -286,26 +322,60 @@ def _build_shard(job: _ShardJob, note: Note) -> list[SourceReport]:
     _check_identity(job.identity, job.profile)
     if not path.parent.is_dir():
         raise WorkerLost(f"{path.parent}: not there on {platform.node()}; all machines must share the folder")
+    try:
+        reports = _write_shard(job, path, note)
+    except _Waits as waits:
+        return _waiting(job, waits)
+    for entry in job.entries:
+        if entry.source.remote:
+            job.downloads.drop(entry.source.path)
+    return reports
+
+
+def _write_shard(job: _ShardJob, path: Path, note: Note) -> list[SourceReport]:
     with ShardWriter(path, identity=identity_text(job.identity)) as writer:
         reports = [_build_source(entry, job, writer, note) for entry in job.entries]
         # Before the commit: a committed shard always has its reports. A shard of refusals has nothing to commit.
-        write_atomic(_beside(path, _REPORTS_SUFFIX), msgspec.json.encode(reports) + b"\n")
+        shown = [_shown(report, entry.source) for report, entry in zip(reports, job.entries, strict=True)]
+        write_atomic(_beside(path, _REPORTS_SUFFIX), msgspec.json.encode(shown) + b"\n")
         if len(writer):
             writer.commit()
     return reports
 
 
+class _Waits(Exception):
+    """A shard's source cannot be reached now: without it the shard would be another one for ever."""
+
+    def __init__(self, source: SourceFile, refusal: MediaRefused) -> None:
+        self.source, self.refusal = source, refusal
+
+
+def _waiting(job: _ShardJob, waits: _Waits) -> list[SourceReport]:
+    other = MediaRefused(_WAITING, f"its shard waits for {waits.source.name}; give the same command again")
+    return [
+        _missed(entry.source, waits.refusal if entry.source == waits.source else other)
+        for entry in job.entries
+    ]
+
+
 def _build_source(entry: Entry, job: _ShardJob, writer: ShardWriter, note: Note) -> SourceReport:
     try:
         job.begin(entry.source, note)
-        with build_entry(entry, job.profile, job.limits) as built:
+        with build_entry(entry, job.profile, job.limits, job.downloads) as built:
             for sample in built.samples():
                 writer.add(sample.sidecar, sample.members)
     except MediaRefused as refusal:
+        if refusal.reason == "unreachable":
+            raise _Waits(entry.source, refusal) from refusal
         return _missed(entry.source, refusal)
     return SourceReport(
         source=entry.source.path, status="done", samples=len(built), dropped_frames=built.dropped
     )
+
+
+def _shown(report: SourceReport, source: SourceFile) -> SourceReport:
+    """A report as it is written down: a URL's name is without its signature."""
+    return msgspec.structs.replace(report, source=source.name) if source.remote else report
 
 
 def _beside(path: Path, suffix: str) -> Path:
@@ -315,7 +385,7 @@ def _beside(path: Path, suffix: str) -> Path:
 def _summarise(
     files: Sequence[SourceFile], reports: Mapping[str, SourceReport], repeated: Sequence[str]
 ) -> BuildSummary:
-    ordered = tuple(reports[file.path] for file in files)
+    ordered = tuple(_shown(reports[file.path], file) for file in files)
     counts = Counter(report.status for report in ordered)
     return BuildSummary(
         sources=len(files),

@@ -9,7 +9,7 @@ from unreel.shards.files import write_atomic
 from unreel.shards.identity import differences
 from unreel.shards.index import INDEX_SUFFIX
 
-__all__ = ["Plan", "begin"]
+__all__ = ["Plan", "begin", "has_begun"]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +19,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     shards: int
     digest: str
     """Over the sources and their division into shards."""
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a build was begun here: its sources and their division into shards are settled."""
+    return (folder / "plan.json").exists()
 
 
 def begin(folder: Path, plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""What a worker makes of a source: probed with its words, and built into samples that carry them."""
+"""What a worker makes of a source: fetched where it is remote, probed with its words, built into samples that carry them."""
 
 import hashlib
 from collections.abc import Iterator
@@ -8,9 +8,11 @@ from fractions import Fraction
 
 import msgspec
 
+from unreel.shards.downloads import Downloads
 from unreel.shards.errors import MediaRefused
 from unreel.shards.grouping import Entry
 from unreel.shards.limits import Limits
+from unreel.shards.probe import Probe
 from unreel.shards.profiles import Profile
 from unreel.shards.samples import BuiltSource, Sample, build_samples
 from unreel.shards.sandbox import probe_safely
@@ -20,30 +22,60 @@ from unreel.shards.transcripts import Words, words_of, write_words
 __all__ = ["build_entry", "look_at"]
 
 
-def look_at(source: SourceFile, profile: Profile, limits: Limits) -> Entry:
+def look_at(source: SourceFile, profile: Profile, limits: Limits, downloads: Downloads) -> Entry:
     """What a source is, before it is decoded.
 
     Raises:
         MediaRefused: it is not taken, or its words cannot be read.
     """
-    probe = probe_safely(source, profile, limits)
-    return Entry(source, probe, _digest(words_of(source)))
+    look = _look_at_url if source.remote else _look_at_file
+    return Entry(source, look(source, profile, limits, downloads), _digest(words_of(source)))
+
+
+def _look_at_file(source: SourceFile, profile: Profile, limits: Limits, _downloads: Downloads) -> Probe:
+    return probe_safely(source, profile, limits)
+
+
+def _look_at_url(source: SourceFile, profile: Profile, limits: Limits, downloads: Downloads) -> Probe:
+    url = source.path
+    known = downloads.recall(url, profile.digest, limits)
+    if known is not None:
+        return known
+    try:
+        here = msgspec.structs.replace(source, path=str(downloads.take(url, limits)))
+        probe = probe_safely(here, profile, limits)
+    except MediaRefused as refusal:
+        downloads.remember(url, profile.digest, limits, refusal)
+        downloads.drop(url)
+        raise
+    downloads.remember(url, profile.digest, limits, probe)
+    downloads.trim(url)
+    return probe
 
 
 @contextmanager
-def build_entry(entry: Entry, profile: Profile, limits: Limits) -> Iterator[BuiltSource]:
+def build_entry(
+    entry: Entry, profile: Profile, limits: Limits, downloads: Downloads
+) -> Iterator[BuiltSource]:
     """The samples of a source with their words, for as long as the context lasts.
 
     Raises:
-        MediaRefused: it cannot be built, or its words are others than when it was looked at.
+        MediaRefused: it cannot be built; `changed` where its bytes or words are others than when it was looked at;
+            `unreachable` where its bytes do not come again.
     """
     words = words_of(entry.source)
     if _digest(words) != entry.words:
         raise MediaRefused(
             "changed", f"the words in {entry.source.transcript} changed while the build was running"
         )
-    with build_samples(entry.source, entry.probe, profile, limits) as built:
+    source = entry.source
+    if source.remote:
+        path = downloads.take(source.path, limits, entry.probe.id)
+        source = msgspec.structs.replace(source, path=str(path))
+    with build_samples(source, entry.probe, profile, limits) as built:
         yield replace(built, complete=lambda sample: _with_words(sample, entry, words))
+    if entry.source.remote:
+        downloads.trim(entry.source.path)
 
 
 def _with_words(sample: Sample, entry: Entry, words: Words) -> Sample:

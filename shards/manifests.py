@@ -67,7 +67,10 @@ def place(text: str, folder: str | Path) -> str:
     """
     if is_url(text):
         _, rest = split_url(text)
-        if "@" in rest.partition("/")[0]:
+        host, _, file = rest.partition("/")
+        if not file:
+            raise ValueError(f"URL {text!r}: names no file")
+        if "@" in host:
             raise ValueError(
                 f"URL of host {rest.partition('/')[0].partition('@')[2]}: has a name or password in it"
             )

@@ -5,19 +5,14 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import fsspec.asyn
-from aiohttp import ClientError
 
 from unreel.shards.errors import Unreachable
-from unreel.shards.web import Patience, filesystem, split_url
+from unreel.shards.web import Patience, filesystem, patiently, split_url
 
 __all__ = ["RemoteFolder"]
 
 Answer = TypeVar("Answer")
 
-_FINAL: Final = (FileNotFoundError, PermissionError, Unreachable)
-"""Asking again does not help."""
-_FINAL_STATUS: Final = frozenset({400, 401, 403, 404, 405, 410, 416})
-_LIBRARIES: Final = ("aiobotocore", "botocore", "gcsfs")
 LARGEST_FILE: Final = 4 << 30
 """Bytes of a catalogue or an index that are fetched as a whole."""
 
@@ -56,13 +51,21 @@ class RemoteFolder:
 
         return self._patiently(name, ask)
 
+    def size(self, name: str) -> int | None:
+        """Bytes in the file `name`; None where the place does not say.
+
+        Raises:
+            Unreachable: it did not answer in any attempt.
+        """
+        return self._patiently(name, lambda: self._ask("info", name, 0)["size"])
+
     def whole(self, name: str, *, limit: int = LARGEST_FILE) -> bytes:
         """The file `name`, of at most `limit` bytes.
 
         Raises:
             Unreachable: it could not be fetched, or is larger.
         """
-        size = self._patiently(name, lambda: self._ask("info", name, 0)["size"])
+        size = self.size(name)
         if size is None or size > limit:
             raise Unreachable(f"{self.url}/{name}", f"{size} bytes, at most {limit} are fetched")
         return self.read(name, 0, size)
@@ -77,31 +80,12 @@ class RemoteFolder:
         return fsspec.asyn.sync(self._files.loop, request, target, timeout=limit, **arguments)
 
     def _patiently(self, name: str, ask: Callable[[], Answer]) -> Answer:
-        target, reason = f"{self.url}/{name}", ""
+        target = f"{self.url}/{name}"
         if time.monotonic() < self._down.get(name, 0.0):
             raise Unreachable(target, "did not answer a moment ago")
-        for attempt in range(self._patience.attempts):
-            if attempt:
-                time.sleep(self._patience.pause_seconds * 2 ** (attempt - 1))
-            try:
-                return ask()
-            except _FINAL as error:
-                raise Unreachable(target, _words(error)) from error
-            except Exception as error:
-                if not _is_of_the_way(error):
-                    raise
-                reason = _words(error)
-                if getattr(error, "status", None) in _FINAL_STATUS:
-                    raise Unreachable(target, reason) from error
-        # Otherwise one file that does not answer holds up all that ask for others.
-        self._down[name] = time.monotonic() + self._patience.rest_seconds
-        raise Unreachable(target, f"{reason} ({self._patience.attempts} attempts)")
 
+        def rest() -> None:
+            # Otherwise one file that does not answer holds up all that ask for others.
+            self._down[name] = time.monotonic() + self._patience.rest_seconds
 
-def _is_of_the_way(error: Exception) -> bool:
-    """Whether an error came from the network or a store's library, and not from a bug: each library has its own root."""
-    return isinstance(error, OSError | ClientError) or type(error).__module__.partition(".")[0] in _LIBRARIES
-
-
-def _words(error: Exception) -> str:
-    return getattr(error, "reason", None) or str(error) or type(error).__name__
+        return patiently(target, self._patience, ask, given_up=rest)

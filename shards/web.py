@@ -3,10 +3,11 @@
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from unreel.shards.errors import Unreachable
 
@@ -15,11 +16,15 @@ if TYPE_CHECKING:
     import aiohttp
     from fsspec.spec import AbstractFileSystem
 
-__all__ = ["SCHEMES", "Patience", "filesystem", "is_url", "split_url"]
+__all__ = ["SCHEMES", "Patience", "filesystem", "is_url", "patiently", "split_url"]
+
+Answer = TypeVar("Answer")
 
 SCHEMES: Final = ("http", "https", "s3", "gs", "memory")
 """What a data set or a source may lie behind. `memory` is fsspec's own, of this process; no scheme runs a command."""
 
+_FINAL_STATUS: Final = frozenset({400, 401, 403, 404, 405, 410, 416})
+_LIBRARIES: Final = ("aiobotocore", "aiohttp", "botocore", "gcsfs")
 _INSTALL: Final = {"s3": "pip install 'unreel[cloud]'", "gs": "pip install 'unreel[cloud]'"}
 
 
@@ -71,6 +76,48 @@ def split_url(url: str) -> tuple[str, str]:
     return scheme.lower(), rest
 
 
+def patiently(
+    target: str,
+    patience: Patience,
+    ask: Callable[[], Answer],
+    *,
+    given_up: Callable[[], None] = lambda: None,
+) -> Answer:
+    """What `ask` returns, asked again with growing pauses while the way to `target` fails.
+
+    Args:
+        given_up: called when all attempts have failed, and not where asking again does not help.
+
+    Raises:
+        Unreachable: it failed in every attempt, or in a way that asking again does not change.
+    """
+    reason = ""
+    for attempt in range(patience.attempts):
+        if attempt:
+            time.sleep(patience.pause_seconds * 2 ** (attempt - 1))
+        try:
+            return ask()
+        except (FileNotFoundError, PermissionError, Unreachable) as error:
+            raise Unreachable(target, _words(error)) from error
+        except Exception as error:
+            if not _is_of_the_way(error):
+                raise
+            reason = _words(error)
+            if getattr(error, "status", None) in _FINAL_STATUS:
+                raise Unreachable(target, reason) from error
+    given_up()
+    raise Unreachable(target, f"{reason} ({patience.attempts} attempts)")
+
+
+def _is_of_the_way(error: Exception) -> bool:
+    """Whether an error came from the network or a store's library, and not from a bug: each library has its own root."""
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _LIBRARIES
+
+
+def _words(error: Exception) -> str:
+    return getattr(error, "reason", None) or str(error) or type(error).__name__
+
+
 @lru_cache
 def filesystem(scheme: str, patience: Patience) -> "AbstractFileSystem":
     """The fsspec filesystem of a scheme; for http(s) with guarded redirects, bounded waits and checked ranges.
@@ -104,8 +151,17 @@ async def _client(*, patience: Patience, loop: Any = None) -> "aiohttp.ClientSes
             sock_connect=patience.connect_seconds, sock_read=patience.stall_seconds
         ),
         trace_configs=[trace],
+        connector=aiohttp.TCPConnector(socket_factory=_socket),
         raise_for_status=_check_answer,
     )
+
+
+def _socket(address: "aiohttp.AddrInfoType") -> socket.socket:
+    """A socket to anywhere but link-local addresses, where clouds keep a machine's keys, whatever name led there."""
+    family, kind, protocol, _, place = address
+    if _reach([str(place[0])]) == 0:
+        raise Unreachable(str(place[0]), f"{place[0]} is a link-local address")
+    return socket.socket(family, kind, protocol)
 
 
 async def _check_redirect(

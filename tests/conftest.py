@@ -317,7 +317,7 @@ class _FaultyHandler(BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         asked = self.headers.get("Range", "")
         self.server.requests.append((self.path, asked))
-        path = self.server.folder / self.path.lstrip("/")
+        path = self.server.folder / self.path.partition("?")[0].lstrip("/")
         trouble = self.server.trouble_for(self.path) if body else None
         kind, value = (trouble.kind, trouble.value) if trouble else ("", "")
         if kind == "late":

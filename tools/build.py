@@ -81,6 +81,10 @@ def build(
         str | None,
         typer.Option(help="List as sha256sum writes it; a source that differs or is not in it is refused."),
     ] = None,
+    cache: Annotated[
+        str | None,
+        typer.Option(help="Folder for the bytes of URLs while they are needed.  [default: below OUT]"),
+    ] = None,
     ceiling: Annotated[
         float,
         typer.Option(min=0, max=1, help="Share of sources that may be refused before the exit code is 3."),
@@ -99,10 +103,13 @@ def build(
     `transcript`, `language`, and labels of any other name. A text beside a file (`clip.srt`, `clip.en.vtt`) holds its
     words. docs/manifests.md has all columns with an example of each form.
 
+    URLs (http, https; s3 and gs with `pip install 'unreel[cloud]'`) are fetched, checked and built like files.
+
     With `--engine ray` the machines of a cluster share the work. They need the same versions (another one is refused), and
     the sources and the output folder under the same paths.
 
     Example: `unreel build videos/ more/*.mkv shards/`
+    or `unreel build labels.csv https://example.org/a.mp4 shards/`
     or `unreel build videos/ shards/ --engine ray --address auto`
     """
     from unreel.shards.build import build as build_shards
@@ -126,6 +133,7 @@ def build(
             shard_bytes=target,
             limits=read_limits(limit or ()),
             checksums=checksums,
+            cache=cache,
             progress=bars.follow,
         )
     _print_summary(summary, out)
@@ -188,6 +196,8 @@ def _print_summary(summary: "BuildSummary", out: str) -> None:
         console.print(f"… and {len(refused) - _SHOWN} more in {escape(out)}/build.json")
     for reason, count in summary.reasons.items():
         console.print(f"{count:7}  {reason}")
+    if summary.repeated:
+        console.print(f"{len(summary.repeated):7}  rows of manifests say what another says")
     console.print(
         f"{summary.sources} sources: {summary.done} done, {summary.skipped} skipped, {summary.refused} refused; "
         f"{summary.samples} samples in {escape(out)}"
