@@ -8,6 +8,7 @@ import struct
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -358,10 +359,12 @@ class _FaultyHandler(BaseHTTPRequestHandler):
                 self.connection.close()
             return
         if kind == "drip":
-            for byte in data:
-                if self.server.ending.wait(0.1):
-                    return
-                self.wfile.write(bytes([byte]))
+            # Whoever asked goes away.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                for byte in data:
+                    if self.server.ending.wait(0.1):
+                        return
+                    self.wfile.write(bytes([byte]))
             return
         self.wfile.write(data)
 

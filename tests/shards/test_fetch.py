@@ -52,7 +52,7 @@ def test_passing_trouble_is_asked_again(server: Any, trouble: Any, tmp_path: Pat
         ("reset", "", "3 attempts", 3),
         ("short", "", "3 attempts", 3),
         ("stall", "", "3 attempts", 3),
-        ("drip", "", "too slow", 3),
+        ("drip", "", "3 attempts", 3),
         ("redirect", "file:///etc/passwd", "not http", 1),
         ("redirect", "http://169.254.169.254/latest/meta-data", "private network", 1),
     ],
