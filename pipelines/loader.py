@@ -5,7 +5,7 @@ in another, a few steps ahead; building runs on the device in the consumer's thr
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import Lock
@@ -31,10 +31,11 @@ from unreel.pipelines.mixture import Mixture, order_of
 from unreel.pipelines.order import Positions
 from unreel.pipelines.planner import Planner
 from unreel.pipelines.pretext.task import PretextBatch, PretextTask
-from unreel.pipelines.selection import Progress, select
+from unreel.pipelines.selection import Progress, Selection, select
 from unreel.pipelines.state import STATE_VERSION, check_state, settings_of
 from unreel.pipelines.stats import LoaderStats, Stopwatch
 from unreel.shards.catalogue import Catalogue
+from unreel.shards.errors import ShardError
 from unreel.shards.reader import Reader
 
 __all__ = ["FailurePolicy", "Loader", "Step"]
@@ -121,6 +122,7 @@ class Loader:
 
         Raises:
             ValueError: sizes do not divide, no sample can be used, or a choice is not allowed.
+            ShardError: the policy refuses damaged data sets, and a shard is missing, cut or swapped.
         """
         local = _local_batch(batch_size, world_size, task)
         _check_choices(rank, world_size, prefetch, backend)
@@ -133,6 +135,8 @@ class Loader:
             "balance": balance,
         }
         self.selections = [select(c, task.needs, progress=progress, **chosen) for c in mixture.catalogues]
+        if failures is not None and failures.mode == "refuse":
+            _check_shards(mixture.catalogues, self.selections)
         self.step, self.stats = 0, LoaderStats()
         self.failures = FailureLog(failures or FailurePolicy())
         readers = [Reader(c) for c in mixture.catalogues]
@@ -296,6 +300,20 @@ def _check_choices(rank: int, world_size: int, prefetch: int, backend: str | Dec
         raise ValueError(
             f"backend 'auto' with {world_size} ranks: each could choose another; let rank 0 choose and name it to all"
         )
+
+
+def _check_shards(catalogues: Sequence[Catalogue], selections: Sequence[Selection]) -> None:
+    """Open every shard that is used: its index must be the catalogue's, and its tar as long as the index says."""
+    damaged = []
+    for catalogue, selection in zip(catalogues, selections, strict=True):
+        for shard in np.flatnonzero(selection.counts).tolist():
+            try:
+                catalogue.shard_bytes(shard)
+            except ShardError as error:
+                damaged.append(str(error))
+    if damaged:
+        shown = "; ".join(damaged[:10])
+        raise ShardError(f"{len(damaged)} shards are damaged and the failure mode is 'refuse': {shown}")
 
 
 def _pinned(media: MediaBatch, device: torch.device) -> MediaBatch:

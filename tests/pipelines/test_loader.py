@@ -19,7 +19,7 @@ from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.mixture import Mixture
 from unreel.pipelines.pretext.task import Needs, PretextBatch
 from unreel.shards.catalogue import Catalogue, compile_catalogue
-from unreel.shards.errors import StateMismatch, TooManyFailures
+from unreel.shards.errors import ShardError, StateMismatch, TooManyFailures
 from unreel.shards.remote_catalogue import RemoteCatalogue
 
 Toy = Any
@@ -545,3 +545,21 @@ def test_a_data_set_behind_a_url_gives_the_same_stream(
             steps = [next(loader).batch for _ in range(9)]
             found.append([(step.keys, step.inputs["frame"].tolist()) for step in steps])
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "swapped"])
+def test_damaged_data_set_is_refused_before_the_first_step(
+    make: Any, tiny_catalogue: Catalogue, tmp_path: Path, damage: str
+) -> None:
+    shutil.copytree(tiny_catalogue.folder, tmp_path / "copy")
+    first, second = (tmp_path / "copy" / f"tiny-{number}.tar" for number in (0, 1))
+    if damage == "cut":
+        first.write_bytes(first.read_bytes()[:-512])
+    if damage == "swapped":
+        first.write_bytes(second.read_bytes())
+    if damage == "gone":
+        first.unlink()
+    copy = Catalogue.open(tmp_path / "copy")
+    with pytest.raises(ShardError, match=r"1 shards are damaged.*tiny-0\.tar: expected"):
+        make(catalogue=copy, failures=FailurePolicy(mode="refuse"))
+    assert make(catalogue=tiny_catalogue, failures=FailurePolicy(mode="refuse"))
