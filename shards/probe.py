@@ -3,7 +3,9 @@
 import errno
 import hashlib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -61,6 +63,8 @@ _MISSING_TAIL: Final = 0.1
 _STATES_LENGTH: Final = frozenset({"avi", "flv", "matroska", "mov"})
 # MPEG streams time their PES packets, and of two frames in one packet FFmpeg guesses the second.
 _TIMES_NOT_EACH_FRAME: Final = frozenset({"mpeg", "mpegts"})
+# In words of libavutil's imgutils.c.
+_TOO_LARGE: Final = re.compile(r"Picture size (\d+x\d+) (?:exceeds specified max pixel count|is invalid)")
 # What PyAV raises on damaged files; some of it comes from its own tables and not from FFmpeg.
 _FAILURES: Final = (av.FFmpegError, ArithmeticError, EOFError, LookupError, ValueError)
 
@@ -176,13 +180,38 @@ def probe(source: SourceFile, profile: Profile, limits: Limits = DEFAULT_LIMITS)
     if demuxer == "ogg":
         check_pages(source.path)
     try:
-        with av.open(f"file:{source.path}", format=demuxer, options=_open_options(limits)) as container:
-            return _measure(container, demuxer, digest, profile, limits)
+        return _open(source, demuxer, digest, profile, limits)
     except _FAILURES as error:
-        if isinstance(error, av.FFmpegError) and error.errno == errno.ENOMEM:
-            raise limits.refusal("memory", "FFmpeg needs more memory to open it") from error
+        if isinstance(error, av.FFmpegError) and error.errno in (errno.ENOMEM, errno.EINVAL):
+            # FFmpeg tells only its log which limit was reached.
+            limit = _limit_in_log(lambda: _open(source, demuxer, digest, profile, limits), limits)
+            if limit is not None:
+                raise limit from error
+            if error.errno == errno.ENOMEM:
+                raise limits.refusal("memory", "FFmpeg needs more memory to open it") from error
         what = error.strerror if isinstance(error, av.FFmpegError) else repr(error)
         raise MediaRefused("damaged", f"opened as {demuxer}: {what}") from error
+
+
+def _open(source: SourceFile, demuxer: str, digest: str, profile: Profile, limits: Limits) -> Probe:
+    with av.open(f"file:{source.path}", format=demuxer, options=_open_options(limits)) as container:
+        return _measure(container, demuxer, digest, profile, limits)
+
+
+def _limit_in_log(attempt: Callable[[], object], limits: Limits) -> MediaRefused | None:
+    """Fail again, with an ear on the log."""
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture() as log, suppress(*_FAILURES):
+            attempt()
+    finally:
+        av.logging.set_level(None)
+    text = "".join(line for _, _, line in log)
+    if "max_streams" in text:
+        return limits.refusal("streams", f"more than {limits.streams} streams")
+    if found := _TOO_LARGE.search(text):
+        return limits.refusal("pixels", f"{found[1]} pixels")
+    return None
 
 
 def _identify_and_digest(source: SourceFile, profile: Profile) -> tuple[str, str, bool]:
