@@ -1,10 +1,14 @@
 """Drills: `full` says how much of them runs, `record` notes their figures for the table and for `faults.json`."""
 
+import os
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
+
+from unreel.shards import isolation, sandbox
 
 RESULTS: pytest.StashKey[list[dict[str, Any]]] = pytest.StashKey()
 # A full drill may take so long; the fast form keeps the suite's own limit.
@@ -39,6 +43,26 @@ def record(request: pytest.FixtureRequest, full: bool) -> Callable[..., None]:
         request.config.stash[RESULTS].append(result)
 
     return note
+
+
+@pytest.fixture
+def peak_mib(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """`peak_mib()`: the largest resident memory of the processes that opened a source since the test began."""
+    peaks = [0]
+
+    class Watched(subprocess.Popen[bytes]):
+        def _try_wait(self, flags: int) -> tuple[int, int]:
+            process, status, usage = os.wait4(self.pid, flags)
+            peaks.append(usage.ru_maxrss >> 10)
+            return process, status
+
+    def largest() -> int:
+        sandbox.close()
+        return max(peaks)
+
+    sandbox.close()
+    monkeypatch.setattr(isolation.subprocess, "Popen", Watched)
+    return largest
 
 
 @pytest.hookimpl(wrapper=True)
