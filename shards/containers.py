@@ -6,7 +6,7 @@ from typing import BinaryIO, Final
 
 from unreel.shards.errors import MediaRefused
 
-__all__ = ["check_count", "check_pages", "shows_picture"]
+__all__ = ["check_count", "check_pages", "check_riff", "shows_picture"]
 
 # Capture pattern, version, flags, position, stream, number in the stream, checksum, segments (RFC 3533, section 6).
 _PAGE: Final = struct.Struct("<4sBBqIIIB")
@@ -52,6 +52,19 @@ def _page(file: BinaryIO, start: int, size: int) -> tuple[int, int, int]:
         raise MediaRefused("truncated", f"the page at byte {start} ends {after - size} bytes after the file")
     file.seek(after)
     return flags, stream, number
+
+
+def check_riff(path: str) -> None:
+    """A WAV file is as long as its header states; programs that write into a pipe state 0 or all ones.
+
+    Raises:
+        MediaRefused: `truncated`.
+    """
+    with open(path, "rb") as file:
+        (stated,) = struct.unpack("<4xI", file.read(8))
+    size = os.path.getsize(path)
+    if stated != 0xFFFFFFFF and size < stated + 8:
+        raise MediaRefused("truncated", f"the header states {stated + 8} bytes, the file has {size}")
 
 
 def check_count(demuxer: str, stated: int, found: int) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from unreel.shards.analyse import Box
 from unreel.shards.checksums import check_sha256
-from unreel.shards.containers import check_count, check_pages, shows_picture
+from unreel.shards.containers import check_count, check_pages, check_riff, shows_picture
 from unreel.shards.errors import MediaRefused
 from unreel.shards.geometry import letterbox, stored_size
 from unreel.shards.limits import DEFAULT_LIMITS, Limits
@@ -179,6 +179,8 @@ def probe(source: SourceFile, profile: Profile, limits: Limits = DEFAULT_LIMITS)
         return _measure_still(source.path, demuxer, digest, profile, limits)
     if demuxer == "ogg":
         check_pages(source.path)
+    if demuxer == "wav":
+        check_riff(source.path)
     try:
         return _open(source, demuxer, digest, profile, limits)
     except _FAILURES as error:

@@ -1,11 +1,12 @@
 """What a container promises: a missing page, end or picture is found although FFmpeg leaves it out in silence."""
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from unreel.shards.containers import check_count, check_pages, shows_picture
+from unreel.shards.containers import check_count, check_pages, check_riff, shows_picture
 from unreel.shards.errors import MediaRefused
 
 FFmpeg = Callable[..., None]
@@ -58,6 +59,16 @@ def test_lost_end_is_found(whole: bytes, tmp_path: Path, share: float) -> None:
 def test_bytes_between_pages_are_found(whole: bytes, tmp_path: Path) -> None:
     first, *others = pages(whole)
     assert "no page begins at byte" in refusal(tmp_path / "cut.ogv", first + b"x" * 40 + b"".join(others))
+
+
+def test_wav_is_as_long_as_it_states(tmp_path: Path) -> None:
+    path, header = tmp_path / "sound.wav", b"RIFF" + struct.pack("<I", 100) + b"WAVE"
+    for content in (header + bytes(96), header + bytes(200), b"RIFF" + b"\xff" * 4 + b"WAVE"):
+        path.write_bytes(content)
+        check_riff(str(path))
+    path.write_bytes(header + bytes(95))
+    with pytest.raises(MediaRefused, match="truncated: the header states 108 bytes, the file has 107"):
+        check_riff(str(path))
 
 
 def test_avi_holds_what_it_states() -> None:
