@@ -1,8 +1,11 @@
 """Drills: `full` says how much of them runs, `record` notes their figures for the table and for `faults.json`."""
 
-import os
 import subprocess
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,6 +16,7 @@ from unreel.shards import isolation, sandbox
 RESULTS: pytest.StashKey[list[dict[str, Any]]] = pytest.StashKey()
 # A full drill may take so long; the fast form keeps the suite's own limit.
 DRILL_SECONDS = 1800
+_LOOK_EVERY = 0.01
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,18 +49,28 @@ def record(request: pytest.FixtureRequest, full: bool) -> Callable[..., None]:
     return note
 
 
+def _follow(process: int, peaks: list[int]) -> None:
+    """Note the largest resident memory of a process until it ends."""
+    status = Path(f"/proc/{process}/status")
+    with suppress(OSError, IndexError):
+        while True:
+            peaks.append(int(status.read_text().split("VmHWM:")[1].split()[0]) >> 10)
+            time.sleep(_LOOK_EVERY)
+
+
 @pytest.fixture
 def peak_mib(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """`peak_mib()`: the largest resident memory of the processes that opened a source since the test began."""
     peaks = [0]
 
     class Watched(subprocess.Popen[bytes]):
-        def _try_wait(self, flags: int) -> tuple[int, int]:
-            process, status, usage = os.wait4(self.pid, flags)
-            peaks.append(usage.ru_maxrss >> 10)
-            return process, status
+        def __init__(self, *command: Any, **settings: Any) -> None:
+            super().__init__(*command, **settings)
+            # Not the usage that `wait4` gives: that of a child includes what its parent had before the start.
+            threading.Thread(target=_follow, args=(self.pid, peaks), daemon=True).start()
 
     def largest() -> int:
+        time.sleep(2 * _LOOK_EVERY)
         sandbox.close()
         return max(peaks)
 
