@@ -22,6 +22,7 @@ from unreel.shards.streams import Streams
 
 __all__ = [
     "GREY_DIVISOR",
+    "SCALE_FLAGS",
     "PictureDecode",
     "RawClip",
     "SoundDecode",
@@ -47,7 +48,7 @@ _MARK: Final = "unreel"
 _SKIPPED_FRAMES: Final = 256
 # swscale and swresample give the same numbers on every machine only when they are told to.
 _LAYOUTS: Final = {1: "mono", 2: "stereo"}
-_SCALE_FLAGS: Final = "bicubic+accurate_rnd+full_chroma_int+bitexact"
+SCALE_FLAGS: Final = "bicubic+accurate_rnd+full_chroma_int+bitexact"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def _picture(stream: Any, probe: Probe, profile: Profile, frames_pipe: int) -> t
         "scale",
         probe.width,
         probe.height,
-        flags=_SCALE_FLAGS,
+        flags=SCALE_FLAGS,
         out_color_matrix=profile.matrix,
         out_range="limited",
         **assumed,

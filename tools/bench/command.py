@@ -2,6 +2,7 @@
 
 import typer
 
+from unreel.tools.bench.build import build
 from unreel.tools.bench.loader import loader
 
 __all__ = ["bench"]
@@ -16,4 +17,5 @@ bench = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
+bench.command("build")(build)
 bench.command("loader")(loader)
