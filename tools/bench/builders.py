@@ -20,7 +20,6 @@ import imageio_ffmpeg
 from unreel.shards.build import build
 from unreel.shards.codecs import CODECS
 from unreel.shards.engines import InlineEngine, LocalEngine
-from unreel.shards.errors import MediaRefused
 from unreel.shards.grouping import Entry
 from unreel.shards.intake import look_at
 from unreel.shards.limits import DEFAULT_LIMITS
@@ -35,7 +34,7 @@ __all__ = ["Cpu", "Work", "builders", "stages"]
 _STAGES: Final = {
     "probe": {("sandbox.py", "probe_safely"), ("isolation.py", "start_without_network")},
     "wait for the decode": {("streams.py", "_drain")},
-    "analyse": {("samples.py", "_facts")},
+    "analyse": {("facts.py", "picture_facts"), ("facts.py", "sound_facts")},
     "encode picture": {("encode.py", "encode_picture")},
     "encode sound": {("encode.py", "encode_sound")},
     "write and commit": {("writer.py", "add"), ("writer.py", "commit"), ("files.py", "write_atomic")},
@@ -53,18 +52,23 @@ class Work:
 
     @classmethod
     def prepare(cls, sources: Sequence[str], profile: str, workers: int, folder: Path) -> "Work":
-        """Look at the sources once, outside of all timing. Raises ValueError when none of them is taken."""
+        """Build the sources once, outside of all timing, to see which moving pictures among them are taken to their end.
+
+        Raises:
+            ValueError: none is.
+        """
         found = find_profile(profile)
-        entries: dict[str, Entry] = {}
-        for source in list_sources(sources):
-            try:
-                entry = look_at(source, found, DEFAULT_LIMITS)
-            except MediaRefused:
-                continue
-            entries[entry.probe.id] = entry
+        with LocalEngine(workers) as engine:
+            summary = build(sources, folder / "trial", profile=found, engine=engine)
+        shutil.rmtree(folder / "trial")
+        done = {report.source for report in summary.reports if report.status == "done"}
+        looked_at = [
+            look_at(source, found, DEFAULT_LIMITS) for source in list_sources(sources) if source.path in done
+        ]
+        entries = [entry for entry in looked_at if entry.probe.video is not None]
         if not entries:
             raise ValueError(f"bench build {' '.join(sources)}: no source among them is taken by {profile}")
-        return cls(list(entries.values()), found, workers, folder)
+        return cls(entries, found, workers, folder)
 
     @property
     def paths(self) -> list[str]:
