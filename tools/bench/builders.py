@@ -21,10 +21,10 @@ from unreel.shards.build import build
 from unreel.shards.codecs import CODECS
 from unreel.shards.engines import InlineEngine, LocalEngine
 from unreel.shards.grouping import Entry
-from unreel.shards.intake import look_at
 from unreel.shards.limits import DEFAULT_LIMITS
 from unreel.shards.profile_file import find_profile
 from unreel.shards.profiles import Profile
+from unreel.shards.sandbox import probe_safely
 from unreel.shards.sources import list_sources
 from unreel.shards.transcode import SCALE_FLAGS
 
@@ -62,9 +62,9 @@ class Work:
             summary = build(sources, folder / "trial", profile=found, engine=engine)
         shutil.rmtree(folder / "trial")
         done = {report.source for report in summary.reports if report.status == "done"}
-        looked_at = [
-            look_at(source, found, DEFAULT_LIMITS) for source in list_sources(sources) if source.path in done
-        ]
+        # A source behind a URL would measure the network.
+        local = [source for source in list_sources(sources) if source.path in done and not source.remote]
+        looked_at = [Entry(source, probe_safely(source, found, DEFAULT_LIMITS)) for source in local]
         entries = [entry for entry in looked_at if entry.probe.video is not None]
         if not entries:
             raise ValueError(f"bench build {' '.join(sources)}: no source among them is taken by {profile}")
