@@ -6,7 +6,7 @@ time and memory by the number of shards; the samples of a shard are read from it
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -71,7 +71,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     schema: str = f"{CATALOGUE_SCHEMA[0]}.{CATALOGUE_SCHEMA[1]}"
     identity: dict[str, Any]
-    """Builder identity: equal identities promise equal bytes for equal sources."""
+    """Builder identity: equal identities promise equal bytes for equal sources. `parts` lists those of a merged data set."""
     profile: dict[str, Any]
     shards: int
     samples: int
@@ -196,7 +196,7 @@ def compile_catalogue(
     paths = sorted(folder.glob(f"*{INDEX_SUFFIX}"), key=lambda path: path.name.removesuffix(INDEX_SUFFIX))
     if not paths:
         raise CatalogueError(f"{folder}: no shard with an index; was a build finished here?")
-    table = _compile_table(paths, identity_text(identity))
+    table = _compile_table(paths, _identity_texts(identity))
     summary = Summary(
         identity=dict(identity),
         profile=dict(profile),
@@ -247,12 +247,17 @@ def open_tables(folder: Path) -> tuple[Summary, pa.Table]:
     return summary, table
 
 
-def _compile_table(paths: Iterable[Path], identity: str) -> pa.Table:
+def _identity_texts(identity: Mapping[str, Any]) -> tuple[str, ...]:
+    """The identities that shards of a catalogue may have: several, where data sets were merged."""
+    return tuple(identity_text(part) for part in identity.get("parts", [identity]))
+
+
+def _compile_table(paths: Iterable[Path], identities: Collection[str]) -> pa.Table:
     rows = []
     for path in paths:
         data = path.read_bytes()
         index = parse_index(data, path)
-        _check_shard(path, index, identity)
+        _check_shard(path, index, identities)
         rows.append(
             {
                 "name": index.shard,
@@ -265,9 +270,11 @@ def _compile_table(paths: Iterable[Path], identity: str) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=_COLUMNS)
 
 
-def _check_shard(path: Path, index: ShardIndex, identity: str) -> None:
-    if index.identity != identity:
-        raise IdentityMismatch(f"{path}: built by {index.identity}, this catalogue is of {identity}")
+def _check_shard(path: Path, index: ShardIndex, identities: Collection[str]) -> None:
+    if index.identity not in identities:
+        raise IdentityMismatch(
+            f"{path}: built by {index.identity}, this catalogue is of {' and '.join(identities)}"
+        )
     tar = path.with_name(f"{index.shard}.tar")
     found = tar.stat().st_size if tar.exists() else None
     if found != index.bytes:

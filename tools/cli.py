@@ -20,6 +20,8 @@ COMMANDS: Final = {
     "index": "unreel.tools.index",
     "verify": "unreel.tools.verify",
     "repair": "unreel.tools.repair",
+    "merge": "unreel.tools.merge",
+    "split": "unreel.tools.split",
     "remove": "unreel.tools.remove",
     "migrate": "unreel.tools.migrate",
     "inspect": "unreel.tools.inspect",
