@@ -1,7 +1,6 @@
 """Which rows of an index a task and a user accept: a task's needs, ranges of measures, and the side of the split."""
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 from unreel.pipelines.pretext.task import Needs
 from unreel.shards.catalogue import SampleRow
+from unreel.shards.measures import MEASURES, TOLERANCE, scene_seconds
 
 __all__ = ["MEASURES", "SPLITS", "Criteria", "Filters", "is_held_out"]
 
@@ -20,32 +20,12 @@ Filters = Mapping[str, tuple[float, float]]
 _ARRANGING: Final = ("group", "distinct_sources", "source_pairs")
 """Needs that say how samples are put together, and not which ones are taken."""
 
-_TOLERANCE: Final = 1e-6
-"""Rates are rational, so a length that was asked for exactly must not fail by a rounding of floats."""
-
-
-def _scene_seconds(row: SampleRow) -> float:
-    return row.scene * row.rate[1] / row.rate[0] if row.scene else math.inf
-
-
-MEASURES: Final[Mapping[str, Callable[[SampleRow], float]]] = {
-    "seconds": lambda row: row.seconds,
-    "height": lambda row: row.height,
-    "width": lambda row: row.width,
-    "frame_rate": lambda row: row.rate[0] / row.rate[1],
-    "motion": lambda row: row.motion,
-    "sound": lambda row: row.sound,
-    "luma": lambda row: row.luma,
-    "scene_seconds": lambda row: min(_scene_seconds(row), row.seconds),
-}
-"""What a user can ask a range of; see `SampleRow` for units. A scene that was not measured is as long as its sample."""
-
 _NEEDS: Final[Mapping[str, Callable[[Needs, SampleRow], bool]]] = {
     "video": lambda needs, row: row.frames > 0 or (needs.image and row.width > 0),
     "image": lambda needs, row: row.width > 0 and (needs.video or not row.frames),
     "audio": lambda needs, row: row.audio_samples > 0,
-    "min_seconds": lambda needs, row: row.seconds >= needs.min_seconds - _TOLERANCE,
-    "min_scene_seconds": lambda needs, row: _scene_seconds(row) >= needs.min_scene_seconds - _TOLERANCE,
+    "min_seconds": lambda needs, row: row.seconds >= needs.min_seconds - TOLERANCE,
+    "min_scene_seconds": lambda needs, row: scene_seconds(row) >= needs.min_scene_seconds - TOLERANCE,
     "min_size": lambda needs, row: row.height >= needs.min_size[0] and row.width >= needs.min_size[1],
     "min_motion": lambda needs, row: row.motion >= needs.min_motion,
     "min_sound": lambda needs, row: row.sound >= needs.min_sound,
@@ -135,4 +115,4 @@ def is_held_out(source: str, holdout: float) -> bool:
 
 
 def _between(measure: Callable[[SampleRow], float], low: float, high: float) -> Callable[[SampleRow], bool]:
-    return lambda row: low - _TOLERANCE <= measure(row) <= high + _TOLERANCE
+    return lambda row: low - TOLERANCE <= measure(row) <= high + TOLERANCE

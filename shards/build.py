@@ -23,16 +23,18 @@ from unreel.shards.grouping import Entry, group_entries, groups_digest
 from unreel.shards.identity import builder_identity, differences
 from unreel.shards.index import INDEX_SUFFIX, identity_text
 from unreel.shards.intake import build_entry, look_at
+from unreel.shards.keep import broken_rule, read_rules
 from unreel.shards.limits import DEFAULT_LIMITS, Limits
 from unreel.shards.lock import locked
 from unreel.shards.probe import SKIPPED
 from unreel.shards.profile_file import find_profile
 from unreel.shards.profiles import DEFAULT_PROFILE, Profile
+from unreel.shards.samples import BuiltSource
 from unreel.shards.sources import SourceFile, list_sources
 from unreel.shards.web import Patience
 from unreel.shards.writer import ShardWriter
 
-__all__ = ["BuildSummary", "SourceReport", "build"]
+__all__ = ["BuildSummary", "SourceReport", "all_filtered", "build"]
 
 _PROBE_BATCH: Final = 8
 _WAITING: Final = "waiting"
@@ -54,6 +56,8 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     """Frames of a source that was done which are in no sample, by reason: `short-rest` at the end of the source or of a
     span, `short-scene` before a cut, `after-end` where a span begins after the source, `over-cap`. 40 ms each where there
     is no picture."""
+    filtered: dict[str, int] = {}
+    """Clips that were not kept, by the first rule that each breaks."""
 
 
 class BuildSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +69,10 @@ class BuildSummary(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
     samples: int
     reports: tuple[SourceReport, ...]
+    keep: tuple[str, ...] = ()
+    """Rules that every sample keeps to."""
+    filtered: dict[str, int] = {}
+    """Clips of all sources that were not kept, by the first rule that each breaks."""
     repeated: tuple[str, ...] = ()
     """Rows of manifests that say what another row has said, in a sentence each; they are no sources."""
 
@@ -102,6 +110,7 @@ class _Job(msgspec.Struct, frozen=True, kw_only=True):
 class _ShardJob(_Job, frozen=True, kw_only=True):
     path: str
     entries: list[Entry]
+    keep: tuple[str, ...] = ()
 
 
 class _ProbeJob(_Job, frozen=True, kw_only=True):
@@ -131,6 +140,7 @@ def build(
     scenes: bool | None = None,
     clips_per_source: int | None = None,
     shard_bytes: int | None = None,
+    keep: Sequence[str] = (),
     limits: Limits = DEFAULT_LIMITS,
     checksums: str | Path | None = None,
     cache: str | Path | None = None,
@@ -150,6 +160,7 @@ def build(
         engine: where the work runs, instead of `workers` processes here; it is left running.
         clip_seconds, scenes, clips_per_source: instead of the profile's.
         shard_bytes: expected size of a shard; None chooses it by the size of the whole.
+        keep: rules such as `motion>=2`, see `keep.read_rule`; a clip that breaks one is dropped and counted.
         limits: what a source may cost and claim before it is refused.
         checksums: a list as `sha256sum` writes it; a source that differs from it, or is not in it, is refused.
         cache: folder for the bytes of URLs until their shard is committed; None is one below `out`.
@@ -167,6 +178,7 @@ def build(
     profile = find_profile(
         profile, clip_seconds=clip_seconds, scenes=scenes, clips_per_source=clips_per_source
     )
+    rules = tuple(rule.text for rule in read_rules(keep))
     repeated: list[str] = []
     named = list_sources(sources, repeated.append)
     files = [file for file in named if not Path(file.path).is_relative_to(out.absolute())]
@@ -178,13 +190,19 @@ def build(
         blank = _Job(identity=identity, profile=profile, limits=limits, downloads=downloads)
         entries, reports = _probe_all(files, blank, running, progress)
         groups = group_entries(entries, profile, shard_bytes=shard_bytes)
-        begin(out, Plan(identity=identity, shards=len(groups), digest=groups_digest(groups)))
+        begin(out, Plan(identity=identity, shards=len(groups), digest=groups_digest(groups), keep=rules))
         jobs = [
-            _ShardJob(path=str(out.absolute() / f"shard-{number:06d}.tar"), entries=group, **_fields(blank))
+            _ShardJob(
+                path=str(out.absolute() / f"shard-{number:06d}.tar"),
+                entries=group,
+                keep=rules,
+                **_fields(blank),
+            )
             for number, group in enumerate(groups)
         ]
         built = _build_all(jobs, running, progress)
-        summary = _summarise(files, {report.source: report for report in (*reports, *built)}, repeated)
+        found = {report.source: report for report in (*reports, *built)}
+        summary = _summarise(files, found, repeated=tuple(repeated), keep=rules)
         if summary.samples:
             compile_catalogue(out, identity=identity, profile=msgspec.to_builtins(profile))
         if any(file.remote for file in files):
@@ -362,14 +380,38 @@ def _build_source(entry: Entry, job: _ShardJob, writer: ShardWriter, note: Note)
     try:
         job.begin(entry.source, note)
         with build_entry(entry, job.profile, job.limits, job.downloads) as built:
-            for sample in built.samples():
-                writer.add(sample.sidecar, sample.members)
+            filtered = _write_kept(built, job.keep, writer)
     except MediaRefused as refusal:
         if refusal.reason == "unreachable":
             raise _Waits(entry.source, refusal) from refusal
         return _missed(entry.source, refusal)
-    return SourceReport(
-        source=entry.source.path, status="done", samples=len(built), dropped_frames=built.dropped
+    report = SourceReport(
+        source=entry.source.path,
+        status="done",
+        samples=len(built) - filtered.total(),
+        dropped_frames=built.dropped,
+        filtered=dict(filtered),
+    )
+    return report if report.samples else _all_filtered(report)
+
+
+def _write_kept(built: BuiltSource, keep: Sequence[str], writer: ShardWriter) -> Counter[str]:
+    """Write the samples that keep to all rules; how many break which."""
+    rules = read_rules(keep)
+    filtered: Counter[str] = Counter()
+    for sample in built.samples():
+        broken = broken_rule(rules, sample.sidecar)
+        if broken is None:
+            writer.add(sample.sidecar, sample.members)
+        else:
+            filtered[broken] += 1
+    return filtered
+
+
+def _all_filtered(report: SourceReport) -> SourceReport:
+    broken = ", ".join(f"{count} by {rule}" for rule, count in report.filtered.items())
+    return msgspec.structs.replace(
+        report, status="skipped", reason="filtered", detail=f"no clip is kept: {broken}"
     )
 
 
@@ -383,7 +425,7 @@ def _beside(path: Path, suffix: str) -> Path:
 
 
 def _summarise(
-    files: Sequence[SourceFile], reports: Mapping[str, SourceReport], repeated: Sequence[str]
+    files: Sequence[SourceFile], reports: Mapping[str, SourceReport], **rest: tuple[str, ...]
 ) -> BuildSummary:
     ordered = tuple(_shown(reports[file.path], file) for file in files)
     counts = Counter(report.status for report in ordered)
@@ -394,5 +436,14 @@ def _summarise(
         refused=counts["refused"],
         samples=sum(report.samples for report in ordered),
         reports=ordered,
-        repeated=tuple(repeated),
+        filtered=all_filtered(ordered),
+        **rest,
     )
+
+
+def all_filtered(reports: Iterable[SourceReport]) -> dict[str, int]:
+    """Clips of all these sources that were not kept, by rule, the most frequent first."""
+    total: Counter[str] = Counter()
+    for report in reports:
+        total.update(report.filtered)
+    return dict(total.most_common())

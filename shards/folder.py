@@ -19,6 +19,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     shards: int
     digest: str
     """Over the sources and their division into shards."""
+    keep: tuple[str, ...] = ()
+    """Rules that a clip keeps to, as `keep.read_rules` orders and writes them."""
 
 
 def has_begun(folder: Path) -> bool:
@@ -31,7 +33,7 @@ def begin(folder: Path, plan: Plan) -> None:
 
     Raises:
         IdentityMismatch: another builder began it.
-        CatalogueError: it was begun with other sources, or holds shards that no builder's plan speaks of.
+        CatalogueError: it was begun with other sources or other rules, or holds shards that no builder's plan speaks of.
     """
     path = folder / "plan.json"
     if not path.exists():
@@ -48,8 +50,17 @@ def begin(folder: Path, plan: Plan) -> None:
             f"{folder}: begun by another builder: {differences(begun.identity, plan.identity)}; "
             "use that builder again, or an empty folder"
         )
+    if begun.keep != plan.keep:
+        raise CatalogueError(
+            f"{folder}: begun to keep {_worded(begun.keep)}, and now to keep {_worded(plan.keep)}; "
+            "give the same rules, or an empty folder"
+        )
     if begun.digest != plan.digest:
         raise CatalogueError(
             f"{folder}: begun with other sources or labels ({begun.shards} shards there, {plan.shards} here); "
             "give the same sources, or an empty folder"
         )
+
+
+def _worded(rules: tuple[str, ...]) -> str:
+    return f"clips of {' and '.join(rules)}" if rules else "all clips"

@@ -37,6 +37,7 @@ SKIPPED: Final = frozenset(
     {
         "animated",
         "duplicate",
+        "filtered",
         "manifest",
         "other",
         "picture",

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from unreel.shards.build import BuildSummary, SourceReport
+from unreel.shards.build import BuildSummary, SourceReport, all_filtered
 from unreel.shards.catalogue import read_index
 from unreel.shards.commit import settle_folder
 from unreel.shards.errors import CatalogueError
@@ -268,4 +268,5 @@ def _scrubbed(summary: BuildSummary, paths: Collection[str]) -> BuildSummary:
         skipped=summary.skipped + len(gone),
         samples=summary.samples - sum(report.samples for report in gone),
         reports=tuple(reports),
+        filtered=all_filtered(reports),
     )

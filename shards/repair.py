@@ -113,6 +113,7 @@ def repair(
                 profile=_profile(folder, profile),
                 clip_seconds=clip_seconds,
                 shard_bytes=shard_bytes,
+                keep=_rules(folder),
                 workers=workers,
                 progress=progress,
             )
@@ -240,6 +241,11 @@ def _identity(folder: Path) -> dict[str, Any]:
     if plan.exists():
         return dict(msgspec.json.decode(plan.read_bytes(), type=Plan).identity)
     return read_summary(folder).identity
+
+
+def _rules(folder: Path) -> tuple[str, ...]:
+    plan = folder / "plan.json"
+    return msgspec.json.decode(plan.read_bytes(), type=Plan).keep if plan.exists() else ()
 
 
 def _profile(folder: Path, given: str | Profile | None) -> str | Profile:

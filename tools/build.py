@@ -70,6 +70,13 @@ def build(
         str | None,
         typer.Option(help="Expected size of a shard, such as 64MiB.  [default: 4 to 256 MiB by the whole]"),
     ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE",
+            help="Keep only clips such as 'motion>=2', 'seconds<=8' or 'language=en,de'; repeatable, see docs/filters.md.",
+        ),
+    ] = None,
     limit: Annotated[
         list[str] | None,
         typer.Option(
@@ -103,6 +110,10 @@ def build(
     `transcript`, `language`, and labels of any other name. A text beside a file (`clip.srt`, `clip.en.vtt`) holds its
     words. docs/manifests.md has all columns with an example of each form.
 
+    `--keep RULE` drops the clips that break a rule, once they are measured, and counts them by rule: NAME>=NUMBER or
+    NAME<=NUMBER of seconds, height, width, frame_rate, motion, sound (share that is not silent), luma, scene_seconds,
+    and language=CODE. A source of which nothing is kept is skipped as `filtered`.
+
     URLs (http, https; s3 and gs with `pip install 'unreel[cloud]'`) are fetched, checked and built like files.
 
     With `--engine ray` the machines of a cluster share the work. They need the same versions (another one is refused), and
@@ -110,6 +121,7 @@ def build(
 
     Example: `unreel build videos/ more/*.mkv shards/`
     or `unreel build labels.csv https://example.org/a.mp4 shards/`
+    or `unreel build videos/ shards/ --keep 'motion>=2' --keep 'seconds>=3'`
     or `unreel build videos/ shards/ --engine ray --address auto`
     """
     from unreel.shards.build import build as build_shards
@@ -131,6 +143,7 @@ def build(
             scenes=scenes,
             clips_per_source=clips_per_source,
             shard_bytes=target,
+            keep=keep or (),
             limits=read_limits(limit or ()),
             checksums=checksums,
             cache=cache,
@@ -196,6 +209,8 @@ def _print_summary(summary: "BuildSummary", out: str) -> None:
         console.print(f"… and {len(refused) - _SHOWN} more in {escape(out)}/build.json")
     for reason, count in summary.reasons.items():
         console.print(f"{count:7}  {reason}")
+    for rule, count in summary.filtered.items():
+        console.print(f"{count:7}  clips dropped: not {rule}")
     if summary.repeated:
         console.print(f"{len(summary.repeated):7}  rows of manifests say what another says")
     console.print(
