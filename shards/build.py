@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 import msgspec
 
@@ -34,7 +34,17 @@ from unreel.shards.sources import SourceFile, list_sources
 from unreel.shards.web import Patience
 from unreel.shards.writer import ShardWriter
 
-__all__ = ["BuildSummary", "SourceReport", "all_filtered", "build"]
+__all__ = [
+    "BuildSummary",
+    "Job",
+    "Progress",
+    "SourceReport",
+    "Survey",
+    "all_filtered",
+    "build",
+    "downloads_of",
+    "survey",
+]
 
 _PROBE_BATCH: Final = 8
 _WAITING: Final = "waiting"
@@ -85,8 +95,8 @@ class BuildSummary(msgspec.Struct, frozen=True, kw_only=True):
         return dict(missed.most_common())
 
 
-class _Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What every job has."""
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What every job of a build has."""
 
     identity: dict[str, str]
     profile: Profile
@@ -107,13 +117,13 @@ class _Job(msgspec.Struct, frozen=True, kw_only=True):
         fault("source", source.path)
 
 
-class _ShardJob(_Job, frozen=True, kw_only=True):
+class _ShardJob(Job, frozen=True, kw_only=True):
     path: str
     entries: list[Entry]
     keep: tuple[str, ...] = ()
 
 
-class _ProbeJob(_Job, frozen=True, kw_only=True):
+class _ProbeJob(Job, frozen=True, kw_only=True):
     sources: Sequence[SourceFile]
 
 
@@ -179,17 +189,12 @@ def build(
         profile, clip_seconds=clip_seconds, scenes=scenes, clips_per_source=clips_per_source
     )
     rules = tuple(rule.text for rule in read_rules(keep))
-    repeated: list[str] = []
-    named = list_sources(sources, repeated.append)
-    files = [file for file in named if not Path(file.path).is_relative_to(out.absolute())]
-    if checksums is not None:
-        files = with_checksums(files, checksums)
     with locked(out), _running(engine, workers) as running:
         identity = builder_identity(profile)
-        downloads = _downloads(out.absolute(), cache, cache_bytes, patience or Patience())
-        blank = _Job(identity=identity, profile=profile, limits=limits, downloads=downloads)
-        entries, reports = _probe_all(files, blank, running, progress)
-        groups = group_entries(entries, profile, shard_bytes=shard_bytes)
+        downloads = downloads_of(out.absolute(), cache, cache_bytes, patience or Patience())
+        blank = Job(identity=identity, profile=profile, limits=limits, downloads=downloads)
+        seen = survey(sources, out, blank, engine=running, checksums=checksums, progress=progress)
+        groups = group_entries(seen.entries, profile, shard_bytes=shard_bytes)
         begin(out, Plan(identity=identity, shards=len(groups), digest=groups_digest(groups), keep=rules))
         jobs = [
             _ShardJob(
@@ -201,17 +206,18 @@ def build(
             for number, group in enumerate(groups)
         ]
         built = _build_all(jobs, running, progress)
-        found = {report.source: report for report in (*reports, *built)}
-        summary = _summarise(files, found, repeated=tuple(repeated), keep=rules)
+        found = {report.source: report for report in (*seen.reports, *built)}
+        summary = _summarise(seen.files, found, repeated=tuple(seen.repeated), keep=rules)
         if summary.samples:
             compile_catalogue(out, identity=identity, profile=msgspec.to_builtins(profile))
-        if any(file.remote for file in files):
-            _forget(summary, files, downloads)
+        if any(file.remote for file in seen.files):
+            _forget(summary, seen.files, downloads)
         write_atomic(out / "build.json", msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
     return summary
 
 
-def _downloads(out: Path, cache: str | Path | None, most: int, patience: Patience) -> Downloads:
+def downloads_of(out: Path, cache: str | Path | None, most: int, patience: Patience) -> Downloads:
+    """Where the bytes of URLs are kept for the build of `out`: in `cache`, else below `out`."""
     # Two builds may share a cache: each has its own folder in it.
     own = hashlib.blake2b(str(out).encode(), digest_size=8).hexdigest()
     downloads = Downloads(
@@ -233,7 +239,37 @@ def _forget(summary: BuildSummary, files: Sequence[SourceFile], downloads: Downl
     downloads.sweep()
 
 
-def _fields(job: _Job) -> dict[str, Any]:
+class Survey(NamedTuple):
+    """What the sources of a build are."""
+
+    files: Sequence[SourceFile]
+    entries: Sequence[Entry]
+    """What will be built."""
+    reports: Sequence[SourceReport]
+    """On the others."""
+    repeated: Sequence[str]
+
+
+def survey(
+    sources: Iterable[str | Path],
+    out: Path,
+    blank: Job,
+    *,
+    engine: Engine,
+    checksums: str | Path | None,
+    progress: Progress,
+) -> Survey:
+    """Look at all sources as `blank` says; the other arguments and the errors are those of `build`."""
+    repeated: list[str] = []
+    named = list_sources(sources, repeated.append)
+    files = [file for file in named if not Path(file.path).is_relative_to(out.absolute())]
+    if checksums is not None:
+        files = with_checksums(files, checksums)
+    entries, reports = _probe_all(files, blank, engine, progress)
+    return Survey(files, entries, reports, repeated)
+
+
+def _fields(job: Job) -> dict[str, Any]:
     return {name: getattr(job, name) for name in job.__struct_fields__}
 
 
@@ -245,7 +281,7 @@ def _running(engine: Engine | None, workers: int) -> AbstractContextManager[Engi
 
 def _probe_all(
     files: Sequence[SourceFile],
-    blank: _Job,
+    blank: Job,
     engine: Engine,
     progress: Progress,
 ) -> tuple[list[Entry], list[SourceReport]]:

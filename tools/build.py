@@ -3,19 +3,22 @@
 import os
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from unreel.tools.console import Exit, console, output, progress, write_result
+from unreel.tools.dry_run import estimate_record, estimate_table
 from unreel.tools.profile_table import profile_records, profile_table
 from unreel.tools.sizes import read_size
 from unreel.tools.stopping import stop_in_good_order
 
 if TYPE_CHECKING:
-    from unreel.shards.build import BuildSummary
+    from collections.abc import Sequence
+
+    from unreel.shards.build import BuildSummary, SourceReport
     from unreel.shards.engines import Engine
 
 __all__ = ["Bars", "build"]
@@ -23,7 +26,7 @@ __all__ = ["Bars", "build"]
 # So many refused sources are shown on the screen; all of them are in build.json.
 _SHOWN: Final = 20
 _ENGINES: Final = ("local", "ray")
-_STAGES: Final = {"probe": "looking at sources", "build": "building"}
+_STAGES: Final = {"probe": "looking at sources", "build": "building", "trial": "building a few for trial"}
 
 
 def build(
@@ -92,6 +95,12 @@ def build(
         str | None,
         typer.Option(help="Folder for the bytes of URLs while they are needed.  [default: below OUT]"),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Build nothing: say what would come of it, from a trial with a few sources."
+        ),
+    ] = False,
     ceiling: Annotated[
         float,
         typer.Option(min=0, max=1, help="Share of sources that may be refused before the exit code is 3."),
@@ -119,12 +128,16 @@ def build(
     With `--engine ray` the machines of a cluster share the work. They need the same versions (another one is refused), and
     the sources and the output folder under the same paths.
 
+    `--dry-run` looks at all sources and builds a few for trial: shards, samples, bytes, hours and CPU hours before anything
+    is begun.
+
     Example: `unreel build videos/ more/*.mkv shards/`
     or `unreel build labels.csv https://example.org/a.mp4 shards/`
     or `unreel build videos/ shards/ --keep 'motion>=2' --keep 'seconds>=3'`
     or `unreel build videos/ shards/ --engine ray --address auto`
     """
     from unreel.shards.build import build as build_shards
+    from unreel.shards.profile_file import find_profile
     from unreel.tools.limits import read_limits
 
     if profile == "list":
@@ -134,24 +147,38 @@ def build(
     *sources, out = _split(paths or [])
     target = None if shard_bytes is None else read_size("--shard-bytes", shard_bytes)
     with stop_in_good_order(), closing(Bars()) as bars, _engine(engine, address, workers) as running:
-        summary = build_shards(
-            sources,
-            out,
-            profile=profile,
-            engine=running,
-            clip_seconds=clip_seconds,
-            scenes=scenes,
-            clips_per_source=clips_per_source,
-            shard_bytes=target,
-            keep=keep or (),
-            limits=read_limits(limit or ()),
-            checksums=checksums,
-            cache=cache,
-            progress=bars.follow,
-        )
+        changes = {"clip_seconds": clip_seconds, "scenes": scenes, "clips_per_source": clips_per_source}
+        settings: dict[str, Any] = {
+            "profile": find_profile(profile, **changes),
+            "engine": running,
+            "shard_bytes": target,
+            "keep": keep or (),
+            "limits": read_limits(limit or ()),
+            "checksums": checksums,
+            "cache": cache,
+            "progress": bars.follow,
+        }
+        if dry_run:
+            raise typer.Exit(_dry_run(sources, out, settings, bars, json))
+        summary = build_shards(sources, out, **settings)
     _print_summary(summary, out)
     write_result(_as_table(summary), json)
     raise typer.Exit(_exit_code(summary, ceiling))
+
+
+def _dry_run(sources: list[str], out: str, settings: dict[str, Any], bars: "Bars", json: str | None) -> Exit:
+    from unreel.shards.estimate import estimate
+
+    found = estimate(sources, out, **settings)
+    bars.close()
+    _print_missed(found.reports, "what --json writes")
+    for reason, count in found.reasons.items():
+        console.print(f"{count:7}  {reason}")
+    if found.kinds and json != "-":
+        output.print(estimate_table(found))
+    console.print(f"{found.sources} sources would become {found.shards} shards; nothing was built")
+    write_result(estimate_record(found), json)
+    return Exit.DONE if found.kinds else Exit.FAILED
 
 
 def _engine(name: str, address: str | None, workers: int | None) -> "Engine":
@@ -198,15 +225,19 @@ class Bars:
         self._stack.close()
 
 
-def _print_summary(summary: "BuildSummary", out: str) -> None:
-    refused = [report for report in summary.reports if report.status == "refused"]
+def _print_missed(reports: "Sequence[SourceReport]", where: str) -> None:
+    refused = [report for report in reports if report.status == "refused"]
     if refused:
         table = Table("refused source", "reason", "what was found", title_justify="left")
         for report in refused[:_SHOWN]:
             table.add_row(escape(Path(report.source).name), report.reason, escape(report.detail))
         console.print(table)
     if len(refused) > _SHOWN:
-        console.print(f"… and {len(refused) - _SHOWN} more in {escape(out)}/build.json")
+        console.print(f"… and {len(refused) - _SHOWN} more in {where}")
+
+
+def _print_summary(summary: "BuildSummary", out: str) -> None:
+    _print_missed(summary.reports, f"{escape(out)}/build.json")
     for reason, count in summary.reasons.items():
         console.print(f"{count:7}  {reason}")
     for rule, count in summary.filtered.items():

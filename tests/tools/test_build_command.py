@@ -104,3 +104,18 @@ def test_own_profile_and_size_of_shards(media: Path, tmp_path: Path) -> None:
 
 def test_help_shows_an_example() -> None:
     assert "unreel build videos/" in CliRunner().invoke(APP, ["--help"], terminal_width=200).output
+
+
+def test_dry_run_says_what_would_be_built_and_builds_nothing(media: Path, tmp_path: Path) -> None:
+    out, record = tmp_path / "shards", tmp_path / "estimate.json"
+    done = CliRunner().invoke(
+        APP, [str(media), str(out), "--dry-run", "--workers", "1", "--json", str(record)]
+    )
+    assert done.exit_code == 0, done.output
+    assert not out.exists()
+    found = json.loads(record.read_text())
+    assert (found["shards"], found["totals"]["samples"]) == (1, 1)
+    assert found["reasons"] == {"refused: not-media": 1}
+    assert "nothing was built" in done.stderr
+    nothing = CliRunner().invoke(APP, [str(media / "text.mp4"), str(out), "--dry-run", "--workers", "1"])
+    assert nothing.exit_code == 1

@@ -4,6 +4,7 @@ import typer
 
 from unreel.tools.bench.build import build
 from unreel.tools.bench.loader import loader
+from unreel.tools.bench.profiles import profiles
 
 __all__ = ["bench"]
 
@@ -19,3 +20,4 @@ bench = typer.Typer(
 )
 bench.command("build")(build)
 bench.command("loader")(loader)
+bench.command("profiles")(profiles)
