@@ -63,6 +63,9 @@ def run_trial(name: str, device: str) -> Trial:
     backend.close()
     if wrong is not None:
         return Trial("fails", wrong, milliseconds, codec)
+    slower = getattr(backend, "fallback", None)
+    if slower is not None:
+        version += f"; slower loop in PyAV: {slower}"
     return Trial("works", version, milliseconds, codec)
 
 

@@ -39,6 +39,9 @@ _OPTIONS: Final[Mapping[bytes, bytes]] = {
 _POINTER: Final = ctypes.c_void_p
 
 
+_SOUND_OPTIONS: Final[Mapping[bytes, bytes]] = {b"threads": b"1", b"err_detect": b"crccheck+explode"}
+
+
 class DecoderUnavailable(UnreelError):
     """The libavcodec of this machine cannot be driven without the GIL; says why."""
 
@@ -126,7 +129,7 @@ def _open(name: str, extradata: bytes) -> int:
     context = codec.avcodec_alloc_context3(decoder) if decoder else None
     if not context:
         raise DecoderUnavailable(f"this libavcodec has no decoder {name}")
-    for key, value in _OPTIONS.items():
+    for key, value in (_SOUND_OPTIONS if name == "flac" else _OPTIONS).items():
         if util.av_opt_set(_POINTER(context), key, value, 0) < 0:
             raise DecoderUnavailable(f"decoder {name} takes no option {key.decode()}")
     if extradata:

@@ -11,7 +11,7 @@ from typing import Final
 
 from unreel.shards.errors import DecodeFailed
 
-__all__ = ["CODECS", "Header", "in_band_header"]
+__all__ = ["CODECS", "FlacStream", "Header", "flac_stream", "in_band_header"]
 
 CODECS: Final = ("h264", "hevc", "vp9", "mjpeg")
 """Codecs whose headers can be put in band, or that need none."""
@@ -28,6 +28,42 @@ class Header:
 
     in_band: bytes
     length_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlacStream:
+    """What the front of a FLAC file says (RFC 9639, 8.2).
+
+    Attributes:
+        first: first byte behind the metadata.
+        block: samples of a block; 0 where blocks differ.
+        smallest: bytes of the smallest block; 0 where not known.
+        channels: of the sound.
+        header: STREAMINFO without what differs from file to file; files of one kind share a decoder by it.
+    """
+
+    first: int
+    block: int
+    smallest: int
+    channels: int
+    header: bytes
+
+
+def flac_stream(data: memoryview) -> FlacStream:
+    """Read the front of a FLAC file. Raises DecodeFailed if it is none."""
+    info = bytes(data[8:42])
+    if bytes(data[:4]) != b"fLaC" or len(info) < 34 or data[4] & 0x7F:
+        raise DecodeFailed(f"no FLAC file: it starts with {bytes(data[:5]).hex(' ') or 'nothing'}")
+    at, last = 4, False
+    while not last:
+        if at + 4 > len(data):
+            raise DecodeFailed("the FLAC file ends in its metadata")
+        last, at = bool(data[at] & 0x80), at + 4 + int.from_bytes(data[at + 1 : at + 4], "big")
+    least, most = (int.from_bytes(info[place : place + 2], "big") for place in (0, 2))
+    kind = int.from_bytes(info[10:18], "big") >> 36 << 36
+    header = info[:4] + bytes(6) + kind.to_bytes(8, "big") + bytes(16)
+    block = most if least == most else 0
+    return FlacStream(at, block, int.from_bytes(info[4:7], "big"), (info[12] >> 1 & 7) + 1, header)
 
 
 @lru_cache(maxsize=4096)

@@ -1,4 +1,4 @@
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def, assignment"
 """The loop over libavcodec that runs without the GIL: packets in, pictures of the plan out, whole batches at a time.
 
 Everything that is compiled lies in this one file, because numba's cache does not notice a change in another one.
@@ -21,8 +21,10 @@ __all__ = [
     "FIELDS",
     "MISSING",
     "OK",
+    "SOUND_FIELDS",
     "WRONG_SIZE",
     "decode_batch",
+    "decode_sounds",
     "row_costs",
     "window_rgb",
 ]
@@ -468,3 +470,147 @@ def row_costs(jobs, keys, plans):
                 following = target + 1
         costs[row] *= jobs[row, 7] * jobs[row, 8]
     return costs
+
+
+SOUND_FIELDS: Final = (
+    "member",  # address of the member
+    "bytes",
+    "context",  # slot of the decoder context
+    "first",  # first byte behind the metadata
+    "block",  # samples of a block, 0 where blocks differ
+    "smallest",  # bytes of the smallest block, 0 where not known
+    "channels",
+    "start",  # first sample wanted
+)
+"""Columns of the table of sounds, one row a sample."""
+
+_S16: Final = 1
+_S32: Final = 2
+"""AVSampleFormat of what FFmpeg's FLAC decoder gives: samples of all channels in turn."""
+
+
+@njit(nogil=True)
+def _crc8(data, start, stop):
+    """CRC-8 of a FLAC block header: polynomial 0x07, from 0 (RFC 9639, 9.1.8)."""
+    crc = 0
+    for at in range(start, stop):
+        crc ^= np.int64(data[at])
+        for _ in range(8):
+            crc = ((crc << 1) ^ 0x07) & 0xFF if crc & 0x80 else crc << 1
+    return crc
+
+
+@njit(nogil=True)
+def _block(data, at):
+    """A FLAC block header at `at` (RFC 9639, 9.1): (samples in the block, its coded number), (0, 0) where there is none."""
+    if at + 16 > len(data) or data[at] != 0xFF or (data[at + 1] & 0xFE) != 0xF8 or data[at + 3] & 1:
+        return 0, 0
+    lead = np.int64(data[at + 4])
+    more = 0
+    while more < 7 and lead & (0x80 >> more):
+        more += 1
+    if more == 1 or (more == 7 and lead == 0xFF):
+        return 0, 0
+    # A coded number is like UTF-8: as many bytes as the first has leading ones.
+    number = lead & (0x7F >> more)
+    count = more if more else 1
+    for byte in range(1, count):
+        following = np.int64(data[at + 4 + byte])
+        if following & 0xC0 != 0x80:
+            return 0, 0
+        number = number << 6 | following & 0x3F
+    end = at + 4 + count
+    size, rate = np.int64(data[at + 2]) >> 4, np.int64(data[at + 2]) & 15
+    if size == 0 or rate == 15:
+        return 0, 0
+    samples = 192
+    if size == 6:
+        samples, end = np.int64(data[end]) + 1, end + 1
+    elif size == 7:
+        samples, end = (np.int64(data[end]) << 8 | np.int64(data[end + 1])) + 1, end + 2
+    elif size >= 8:
+        samples = 256 << (size - 8)
+    elif size >= 2:
+        samples = 576 << (size - 2)
+    end += 0 if rate < 12 else (1 if rate == 12 else 2)
+    if end >= len(data) or _crc8(data, at, end) != np.int64(data[end]):
+        return 0, 0
+    return samples, number
+
+
+@njit(nogil=True)
+def _next_block(data, at, smallest, number):
+    """First byte of the block that is numbered `number`, or the end of the data. Its number tells it from chance."""
+    for place in range(at + max(smallest, 6), len(data) - 8):
+        if data[place] == 0xFF and data[place + 1] & 0xFE == 0xF8:
+            samples, found = _block(data, place)
+            if samples and found == number:
+                return place
+    return np.int64(len(data))
+
+
+@njit(nogil=True, error_model="numpy")
+def _copy_sound(frame, first, start, channels, out):
+    """Copy what of a decoded block lies in the span into `out` `[C, N]`; the sample behind it, or -1 for a wrong format."""
+    kind, count, data = _read32(frame + _FRAME_FORMAT), _read32(frame + 112), _read64(frame + _FRAME_DATA)
+    low, high = max(first, start), min(first + count, start + out.shape[1])
+    if kind == _S16:
+        narrow = carray(_pointer(data), (count, channels), np.int16)
+        for channel in range(channels):
+            for at in range(low, high):
+                out[channel, at - start] = np.float32(narrow[at - first, channel]) * np.float32(2.0**-15)
+    elif kind == _S32:
+        wide = carray(_pointer(data), (count, channels), np.int32)
+        for channel in range(channels):
+            for at in range(low, high):
+                out[channel, at - start] = np.float32(wide[at - first, channel]) * np.float32(2.0**-31)
+    else:
+        return np.int64(-1)
+    return high
+
+
+@njit(nogil=True)
+def _decode_sound(calls, context, packet, frame, job, out):
+    """Decode one span; (status, detail)."""
+    data = _bytes(job[0], job[1])
+    at, first, start, stop = job[3], np.int64(0), job[7], job[7] + out.shape[1]
+    done = start
+    while done < stop:
+        samples, number = _block(data, at) if at < len(data) else (0, 0)
+        if samples == 0:
+            return MISSING, done
+        following = _next_block(data, at, job[5], number + 1 if job[4] else number + samples)
+        if first + samples > start:
+            sent = _send(calls, context, packet, job[0] + at, following - at, first)
+            got: Any = sent if sent < 0 else _call(calls[1], context, frame)
+            if got < 0:
+                return DECODER, got
+            if _read32(frame + 112) != samples:
+                return CORRUPT, done
+            done = _copy_sound(frame, first, start, job[6], out)
+            if done < 0:
+                return BAD_FORMAT, _read32(frame + _FRAME_FORMAT)
+        at, first = following, first + samples
+    return OK, 0
+
+
+@njit(nogil=True, cache=True)
+def decode_sounds(calls, worker, contexts, counter, jobs, out, status):
+    """Decode spans of FLAC until none is left; threads and arguments as in `decode_batch`.
+
+    Blocks are independent and numbered, so those in front of a span are found by their headers and not decoded.
+
+    Args:
+        jobs: i64 `[R, len(SOUND_FIELDS)]`.
+        out: f32 `[R, C, N]`, written: integers over their full scale.
+        status: i64 `[R, 2]`, written.
+    """
+    while True:
+        row: Any = _take(counter)
+        if row >= len(jobs):
+            break
+        context = contexts[jobs[row, 2]]
+        code, detail = _decode_sound(calls, context, worker[0], worker[1], jobs[row], out[row])
+        _call(calls[3], worker[1], 0)
+        _call(calls[2], context, 0)
+        status[row, 0], status[row, 1] = code, detail

@@ -12,14 +12,21 @@ from torch import Tensor
 
 from unreel.pipelines.decode import loop
 from unreel.pipelines.decode.avcodec import Decoders, calls
-from unreel.pipelines.decode.headers import Header, in_band_header
+from unreel.pipelines.decode.headers import Header, flac_stream, in_band_header
 from unreel.pipelines.decode.stream import Stream, stream_of
 from unreel.pipelines.ops.yuv import COLOURS, coefficients
-from unreel.pipelines.plan import Plan
+from unreel.pipelines.plan import Plan, Span
 from unreel.shards.errors import DecodeFailed
 from unreel.shards.reader import EncodedSample
 
 __all__ = ["Job", "NativeDecoder"]
+
+_SOUND_ERRORS: Final = {
+    loop.DECODER: "the FLAC decoder refuses the data (error {})",
+    loop.MISSING: "no block of FLAC holds sample {}",
+    loop.CORRUPT: "the block of sample {} is damaged",
+    loop.BAD_FORMAT: "FFmpeg's sample format {} was not expected",
+}
 
 _FORMATS: Final = "8-bit YUV 4:2:0, 4:2:2 or 4:4:4"
 
@@ -51,7 +58,7 @@ class NativeDecoder:
         self._calls = calls()
         self.produced = 0
         self._decoders = [Decoders() for _ in range(threads)]
-        self._slots: dict[tuple[str, int], int] = {}
+        self._slots: dict[tuple[str, str], int] = {}
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode-packets")
         self._lock = Lock()
 
@@ -65,6 +72,54 @@ class NativeDecoder:
             status = self._run(jobs, outs)
         self.produced += int(status[:, 2].sum())
         return [_error(job, *row) for job, row in zip(jobs, status[:, :2].tolist(), strict=True)]
+
+    def decode_sounds(
+        self, members: Sequence[memoryview], spans: Sequence[Span], out: NDArray[np.float32]
+    ) -> list[DecodeFailed | None]:
+        """Decode `spans[i]` of the FLAC file `members[i]` into `out[i]`, f32 `[C, N]`; for each row its error, or None."""
+        errors: list[DecodeFailed | None] = []
+        with self._lock:
+            rows = [
+                self._sound_row(member, span, out.shape[1], errors)
+                for member, span in zip(members, spans, strict=True)
+            ]
+            status = self._run_sounds(np.array(rows, np.int64), out)
+        return [
+            error
+            or (
+                None
+                if code == loop.OK
+                else DecodeFailed(f"sound from {span.start}: {_SOUND_ERRORS[code].format(detail)}")
+            )
+            for error, span, (code, detail) in zip(errors, spans, status.tolist(), strict=True)
+        ]
+
+    def _run_sounds(self, rows: NDArray[np.int64], out: NDArray[np.float32]) -> NDArray[np.int64]:
+        counter, status = np.zeros(1, np.int64), np.zeros((len(rows), 2), np.int64)
+
+        def work(decoders: Decoders) -> None:
+            loop.decode_sounds(
+                self._calls, decoders.worker, decoders.table, counter.ctypes.data, rows, out, status
+            )
+
+        list(self._pool.map(work, self._decoders))
+        return status
+
+    def _sound_row(
+        self, member: memoryview, span: Span, channels: int, errors: list[DecodeFailed | None]
+    ) -> tuple[int, ...]:
+        """One row of the table of sounds; what is wrong with it goes into `errors`, and the row is empty then."""
+        try:
+            stream = flac_stream(member)
+            if stream.channels != channels:
+                raise DecodeFailed(f"the FLAC file has {stream.channels} channels, expected {channels}")
+        except DecodeFailed as error:
+            errors.append(error)
+            return (0,) * len(loop.SOUND_FIELDS)
+        errors.append(None)
+        slot = self._slot("flac", stream.header)
+        where = (_address(member), len(member), slot, stream.first, stream.block, stream.smallest)
+        return (*where, channels, span.start)
 
     def close(self) -> None:
         """Stop the threads and free the decoders."""
@@ -115,20 +170,31 @@ class NativeDecoder:
             corner = window.top, window.left
             where = (_address(stream.data), len(stream.data), table, stream.frames, header, size)
             rows.append(
-                (*where, self._slot(job), stream.width, stream.height, *corner, COLOURS.index(stream.matrix))
+                (
+                    *where,
+                    self._picture_slot(job),
+                    stream.width,
+                    stream.height,
+                    *corner,
+                    COLOURS.index(stream.matrix),
+                )
             )
             table, header = table + stream.frames, header + size
         return np.array(rows, np.int64)
 
-    def _slot(self, job: Job) -> int:
-        """Which context takes the row: one for each (codec, NAL length size), in every thread."""
-        kind = (job.stream.codec, job.header.length_size)
-        if kind not in self._slots:
-            slot = len(self._slots)
+    def _picture_slot(self, job: Job) -> int:
+        """The context of (codec, NAL length size); what else the extradata says travels in band."""
+        length = job.header.length_size
+        return self._slot(job.stream.codec, job.stream.extradata if length else b"", str(length))
+
+    def _slot(self, codec: str, extradata: bytes, kind: str | None = None) -> int:
+        """Which context takes a row: one for each codec and kind, by default its extradata, in every thread."""
+        key = (codec, kind or extradata.hex())
+        if key not in self._slots:
             for decoders in self._decoders:
-                decoders.open(slot, kind[0], job.stream.extradata if kind[1] else b"")
-            self._slots[kind] = slot
-        return self._slots[kind]
+                decoders.open(len(self._slots), codec, extradata)
+            self._slots[key] = len(self._slots)
+        return self._slots[key]
 
 
 def _tables(jobs: Sequence[Job]) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint8]]:

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import av
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from unreel.pipelines.decode.buffers import Buffers
 from unreel.pipelines.decode.headers import CODECS
 from unreel.pipelines.decode.native import Job, NativeDecoder
 from unreel.pipelines.decode.pyav import PacketDecoder
-from unreel.pipelines.decode.rows import RowBackend
+from unreel.pipelines.decode.rows import RowBackend, sound_member
 from unreel.pipelines.decode.selftest import why_not
 from unreel.pipelines.ops.yuv import COLOURS, PlanarYuv
 from unreel.pipelines.plan import Plan
@@ -67,12 +68,13 @@ class Packets(RowBackend):
     ) -> Decoded:
         """Decode all rows; see `DecodeBackend.decode`."""
         shape = batch_shape(samples, plans, pixels)
-        if self._native is None or shape.picture is None:
+        if self._native is None:
             return super().decode(samples, plans, pixels=pixels)
         failures: dict[int, DecodeFailed] = {}
         jobs = self._jobs(samples, plans, shape, failures)
         outs = _outputs(self._buffers, len(plans), shape)
-        self._decode_pictures(self._native, jobs, outs, samples, failures)
+        if outs:
+            self._decode_pictures(self._native, jobs, outs, samples, failures)
         audio = self._sounds(samples, plans, shape, failures)
         for row in failures:
             for values in (*outs, *(() if audio is None else (audio,))):
@@ -96,7 +98,8 @@ class Packets(RowBackend):
         for row, (sample, plan) in enumerate(zip(samples, plans, strict=True)):
             try:
                 check_row(sample, plan, shape, self.declines(sample.sidecar))
-                jobs[row] = Job.of(sample, plan)
+                if shape.picture is not None:
+                    jobs[row] = Job.of(sample, plan)
             except DecodeFailed as error:
                 failures[row] = failed(sample, self.name, error)
         return jobs
@@ -133,17 +136,40 @@ class Packets(RowBackend):
         """The sound of the rows that have not failed; a row that fails here is in `failures` then."""
         if shape.sound is None:
             return None
-        _, audio = BatchShape(None, shape.sound).blank(len(plans))
-        assert audio is not None
+        audio = self._buffers.take((len(plans), *shape.sound), torch.float32)
         rows = [row for row in range(len(plans)) if row not in failures]
+        flac = [row for row in rows if samples[row].sidecar.audio.codec == "flac"]  # type: ignore[union-attr]
+        others = sorted(set(rows) - set(flac))
 
         def one(row: int) -> DecodeFailed | None:
             return self._sound_row(samples[row], plans[row], audio[row])
 
-        for row, error in zip(rows, self._pool.map(one, rows), strict=True):
-            if error is not None:
-                failures[row] = error
+        errors = zip(
+            [*others, *flac],
+            [*self._pool.map(one, others), *self._flac(samples, plans, flac, audio)],
+            strict=True,
+        )
+        failures.update({row: error for row, error in errors if error is not None})
         return audio
+
+    def _flac(
+        self, samples: Sequence[EncodedSample], plans: Sequence[Plan], rows: list[int], audio: Tensor
+    ) -> list[DecodeFailed | None]:
+        """Decode the rows whose sound is FLAC without the GIL."""
+        assert self._native is not None
+        if not rows:
+            return []
+        whole = len(rows) == len(plans)
+        target = audio if whole else torch.empty((len(rows), *audio.shape[1:]))
+        members = [sound_member(samples[row]) for row in rows]
+        spans = [plan.sound for plan in (plans[row] for row in rows) if plan.sound is not None]
+        errors = self._native.decode_sounds(members, spans, target.numpy())
+        if not whole:
+            audio[rows] = target
+        return [
+            None if error is None else failed(samples[row], self.name, error)
+            for row, error in zip(rows, errors, strict=True)
+        ]
 
     def _declines_video(self, video: Video) -> str | None:
         if video.b_frames:
@@ -163,7 +189,8 @@ class Packets(RowBackend):
 
 
 def _outputs(buffers: Buffers, rows: int, shape: BatchShape) -> tuple[Tensor, ...]:
-    assert shape.picture is not None
+    if shape.picture is None:
+        return ()
     frames, height, width = shape.picture
     if shape.pixels == "rgb":
         return (buffers.take((rows, frames, height, width, 3)),)
@@ -178,7 +205,7 @@ def _decoded(
     failures: dict[int, DecodeFailed],
     shape: BatchShape,
 ) -> Decoded:
-    if shape.pixels == "rgb":
-        return Decoded(frames=outs[0], audio=audio, failures=failures)
+    if shape.pixels == "rgb" or not outs:
+        return Decoded(frames=outs[0] if outs else None, audio=audio, failures=failures)
     yuv = PlanarYuv(luma=outs[0], chroma=outs[1], colours=colours_of(samples))
     return Decoded(frames=None, yuv=yuv, audio=audio, failures=failures)

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unreel.pipelines.decode.backend import BatchShape, Decoded, batch_shape, check_row, failed, only_rgb
-from unreel.pipelines.decode.sound import decode_span
+from unreel.pipelines.decode.sound import SOUNDS, decode_span
 from unreel.pipelines.plan import Plan
 from unreel.shards.errors import DecodeFailed
 from unreel.shards.reader import EncodedSample
 from unreel.shards.sample import Sidecar, Video
 
-__all__ = ["RowBackend"]
+__all__ = ["RowBackend", "sound_member"]
 
 
 class RowBackend:
@@ -37,8 +37,8 @@ class RowBackend:
 
     def declines(self, sidecar: Sidecar) -> str | None:
         """Why this backend does not take such a sample, in one sentence; None where it does."""
-        if sidecar.audio is not None and sidecar.audio.codec != "flac":
-            return f"{self.name} takes sound as FLAC, not {sidecar.audio.codec}"
+        if sidecar.audio is not None and sidecar.audio.codec not in SOUNDS:
+            return f"{self.name} takes sound as {' or '.join(SOUNDS)}, not {sidecar.audio.codec}"
         return None if sidecar.video is None else self._declines_video(sidecar.video)
 
     def decode(
@@ -100,7 +100,16 @@ class RowBackend:
         return None
 
 
+def sound_member(sample: EncodedSample) -> memoryview:
+    """The bytes of the sound. Raises DecodeFailed if they were not read."""
+    audio = sample.sidecar.audio
+    assert audio is not None, "check_row lets no sample without sound through"
+    if audio.member not in sample.members:
+        raise DecodeFailed(f"the member {audio.member} was not read")
+    return sample.members[audio.member]
+
+
 def _sound(sample: EncodedSample, plan: Plan) -> NDArray[np.float32]:
     audio = sample.sidecar.audio
     assert audio is not None and plan.sound is not None
-    return decode_span(sample.members[audio.member], plan.sound)
+    return decode_span(sound_member(sample), plan.sound, audio.codec)

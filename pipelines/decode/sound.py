@@ -1,4 +1,4 @@
-"""Exact spans of FLAC sound, decoded from the block that holds their start on."""
+"""Exact spans of sound through PyAV: FLAC from the block that holds their start on, Opus from the start of the file."""
 
 import io
 from collections.abc import Iterator
@@ -14,35 +14,42 @@ from numpy.typing import NDArray
 from unreel.pipelines.plan import Span
 from unreel.shards.errors import DecodeFailed
 
-__all__ = ["decode_span"]
+__all__ = ["SOUNDS", "decode_span"]
 
-_FULL_SCALE: Final = {"s16": 2.0**15, "s16p": 2.0**15, "s32": 2.0**31, "s32p": 2.0**31}
-"""Value of 1.0 in FFmpeg's sample formats for FLAC; 24-bit FLAC comes in the upper bits of s32."""
+SOUNDS: Final = {"flac": "flac", "opus": "ogg"}
+"""Codec of sound → FFmpeg's name of the container that it lies in."""
+
+_FULL_SCALE: Final = {"s16": 2.0**15, "s16p": 2.0**15, "s32": 2.0**31, "s32p": 2.0**31, "fltp": 1.0}
+"""Value of 1.0 in FFmpeg's sample formats; 24-bit FLAC comes in the upper bits of s32."""
 
 _STRICT: Final = {"err_detect": "crccheck+explode"}
 """Damage is an error, not a stretch of noise."""
 
 
-def decode_span(flac: bytes | memoryview, span: Span) -> NDArray[np.float32]:
-    """Samples `[span.start, span.start + span.length)` of a FLAC file.
+def decode_span(data: bytes | memoryview, span: Span, codec: str = "flac") -> NDArray[np.float32]:
+    """Samples `[span.start, span.start + span.length)` of a sound member.
 
     FLAC blocks are independent, so those in front of the span are walked over and not decoded: as quick as FFmpeg's
     seek, which fails for places in a file's last blocks.
 
+    An Opus decoder started in the middle is near the truth and not equal to it, so Opus is decoded from its start, and
+    its pre-skip (RFC 7845, 4.2) lies before sample 0.
+
     Args:
-        flac: the whole file.
+        data: the whole file.
         span: the stretch wanted, in audio samples.
 
     Returns:
         float32 in [-1, 1), `[C, N]`: integer samples divided by their full scale, so 16-bit samples are exact.
 
     Raises:
-        DecodeFailed: the bytes are no FLAC, damaged, or end before the span does.
+        DecodeFailed: the bytes are no such file, damaged, or end before the span does.
     """
     try:
-        with av.open(io.BytesIO(flac), "r", format="flac", options=_STRICT) as container:
+        with av.open(io.BytesIO(data), "r", format=SOUNDS[codec], options=_STRICT) as container:
             stream = container.streams.audio[0]
-            return _fill(stream, _blocks(container, stream, span), span)
+            blocks = _blocks(container, stream, span) if codec == "flac" else _whole(container, stream)
+            return _fill(stream, blocks, span)
     except av.FFmpegError as error:
         raise DecodeFailed(f"sound {span.start} … {span.start + span.length}: {error}") from error
 
@@ -57,6 +64,15 @@ def _blocks(
             continue
         for frame in packet.decode():
             yield packet.pts, _samples(frame)
+
+
+def _whole(container: InputContainer, stream: AudioStream) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """(first sample, float32 `[C, n]`) of every decoded block; FFmpeg leaves out pre-skip and padding at the end."""
+    first = 0
+    for frame in container.decode(stream):
+        block = _samples(frame)
+        yield first, block
+        first += block.shape[1]
 
 
 def _samples(frame: AudioFrame) -> NDArray[np.float32]:
@@ -76,6 +92,8 @@ def _fill(
     for first, block in blocks:
         if done >= stop or first > done:
             break
+        if first + block.shape[1] <= done:
+            continue
         block = block[:, done - first : stop - first]
         out[:, done - span.start : done - span.start + block.shape[1]] = block
         done += block.shape[1]
