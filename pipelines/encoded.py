@@ -11,6 +11,7 @@ from torch import Tensor
 from unreel.pipelines.decode.backend import DecodeBackend, Decoded
 from unreel.pipelines.failures import QUARANTINE, describe
 from unreel.pipelines.media import MediaBatch, SampleFailure
+from unreel.pipelines.ops.yuv import COLOURS, PlanarYuv
 from unreel.pipelines.plan import Plan
 from unreel.shards.errors import DecoderKilled, TooManyFailures
 from unreel.shards.reader import EncodedSample
@@ -55,7 +56,7 @@ class EncodedBatch:
     rows: Sequence[EncodedRow]
     audio_rate: int
 
-    def decode(self, backend: DecodeBackend) -> MediaBatch:
+    def decode(self, backend: DecodeBackend, *, pixels: str = "rgb") -> MediaBatch:
         """Decode the rows that have a plan; the others keep their place and hold zeros.
 
         Raises:
@@ -70,6 +71,7 @@ class EncodedBatch:
         decoded = backend.decode(
             [sample for _, sample, _ in ready if sample is not None],
             [plan for _, _, plan in ready if plan is not None],
+            pixels=pixels,
         )
         for index, error in decoded.failures.items():
             stage = QUARANTINE if isinstance(error.__cause__, DecoderKilled) else "decode"
@@ -88,6 +90,7 @@ class EncodedBatch:
     def _media(self, decoded: Decoded, numbers: Sequence[int]) -> MediaBatch:
         return MediaBatch(
             frames=_spread(decoded.frames, numbers, len(self.rows)),
+            yuv=_spread_yuv(decoded.yuv, numbers, len(self.rows)),
             audio=_spread(decoded.audio, numbers, len(self.rows)),
             audio_rate=self.audio_rate,
             valid=torch.tensor([row.failure is None for row in self.rows]),
@@ -98,6 +101,16 @@ class EncodedBatch:
             sidecars=tuple(None if row.sample is None else row.sample.sidecar for row in self.rows),
             failures=self.failures,
         )
+
+
+def _spread_yuv(yuv: PlanarYuv | None, numbers: Sequence[int], rows: int) -> PlanarYuv | None:
+    if yuv is None or len(numbers) == rows:
+        return yuv
+    luma, chroma = (_spread(plane, numbers, rows) for plane in (yuv.luma, yuv.chroma))
+    assert luma is not None and chroma is not None
+    # A row without pictures needs the name of some matrix.
+    colours = dict(zip(numbers, yuv.colours, strict=True))
+    return PlanarYuv(luma=luma, chroma=chroma, colours=tuple(colours.get(i, COLOURS[0]) for i in range(rows)))
 
 
 def _spread(values: Tensor | None, numbers: Sequence[int], rows: int) -> Tensor | None:

@@ -21,7 +21,7 @@ from unreel.pipelines.ahead import Ahead
 from unreel.pipelines.arranged import Sources, arranged
 from unreel.pipelines.criteria import Filters
 from unreel.pipelines.decode import choose_backend, make_backend
-from unreel.pipelines.decode.backend import DecodeBackend
+from unreel.pipelines.decode.backend import PIXELS, DecodeBackend
 from unreel.pipelines.decode.isolated import Isolated
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.encoded import EncodedBatch
@@ -98,6 +98,7 @@ class Loader:
         backend: str | DecodeBackend = "auto",
         threads: int = 2,
         workers: int = 0,
+        pixels: str = "rgb",
         device: torch.device | str = "cpu",
         rank: int = 0,
         world_size: int = 1,
@@ -116,6 +117,8 @@ class Loader:
             threads: CPU threads that decode.
             workers: processes that decode instead of threads; slower by the copies, and a sample that crashes its decoder
                 then costs its own row and not the run. 0 decodes in threads.
+            pixels: how pictures travel to `device`: `rgb`, or `yuv420`, half the bytes, which are converted there. Windows
+                must then begin and end at even pixels, and the backend must be `packets` without `workers`.
             device: where batches are built.
             prefetch: steps that are worked on while the consumer has one; 0 works on none.
             failures: what failed samples do to the run.
@@ -143,6 +146,7 @@ class Loader:
         self._planner = Planner(readers, self._order(mixture), task, avoid=self.failures.quarantine)
         self._mine = np.arange(rank * local, (rank + 1) * local)
         self._wanted, self._threads, self._workers = backend, threads, workers
+        self._pixels = _checked_pixels(pixels, backend, workers)
         self._device = torch.device(device)
         self._decoding = Lock()
         self._ahead = Ahead[_Prepared, _Decoded](prefetch)
@@ -270,12 +274,12 @@ class Loader:
         encoded, watch = prepared
         # `media` may be called while the next steps are decoded, and not every backend takes two calls at once.
         with self._decoding, watch.stage("decode"):
-            media = encoded.decode(self.backend)
+            media = encoded.decode(self.backend, pixels=self._pixels)
             return _pinned(media, self._device), watch
 
     def _build(self, media: MediaBatch) -> PretextBatch:
         draws = Draws.of(self.seed, self.task.name, media.positions)
-        return self.task.build(media.to(self._device, non_blocking=True), draws)
+        return self.task.build(media.to(self._device, non_blocking=True).as_rgb(), draws)
 
 
 def _local_batch(batch_size: int, world_size: int, task: PretextTask) -> int:
@@ -316,6 +320,14 @@ def _check_shards(catalogues: Sequence[Catalogue], selections: Sequence[Selectio
         raise ShardError(f"{len(damaged)} shards are damaged and the failure mode is 'refuse': {shown}")
 
 
+def _checked_pixels(pixels: str, backend: str | DecodeBackend, workers: int) -> str:
+    if pixels not in PIXELS:
+        raise ValueError(f"pixels {pixels!r}: allowed are {', '.join(PIXELS)}")
+    if pixels != "rgb" and (workers or backend in ("auto", "dali", "decord", "torchcodec")):
+        raise ValueError(f"pixels {pixels!r}: planes come from backend 'packets' without workers")
+    return pixels
+
+
 def _pinned(media: MediaBatch, device: torch.device) -> MediaBatch:
     """Host tensors in pinned memory, from which a copy to CUDA runs beside the consumer's kernels."""
     if device.type != "cuda":
@@ -324,4 +336,7 @@ def _pinned(media: MediaBatch, device: torch.device) -> MediaBatch:
     def pin(values: Tensor | None) -> Tensor | None:
         return values if values is None or values.is_cuda else values.pin_memory()
 
-    return replace(media, frames=pin(media.frames), audio=pin(media.audio))
+    yuv = media.yuv
+    if yuv is not None:
+        yuv = replace(yuv, luma=yuv.luma.pin_memory(), chroma=yuv.chroma.pin_memory())
+    return replace(media, frames=pin(media.frames), audio=pin(media.audio), yuv=yuv)

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unreel.pipelines.ops.yuv import PlanarYuv, yuv_to_rgb
 from unreel.pipelines.plan import Plan
 from unreel.shards.sample import Sidecar
 
@@ -40,6 +41,7 @@ class MediaBatch:
 
     Attributes:
         frames: uint8 in [0, 255], `[B, T, H, W, 3]`, RGB; None where the task takes no picture.
+        yuv: the pictures as the codec stores them, in place of `frames`; None unless they are asked for.
         audio: float32 in [-1, 1], `[B, C, N]`; None where the task takes no sound.
         audio_rate: samples per second of `audio`; 0 without sound.
         valid: bool `[B]`; rows that failed are False and hold zeros.
@@ -61,6 +63,7 @@ class MediaBatch:
     plans: tuple[Plan | None, ...]
     sidecars: tuple[Sidecar | None, ...]
     failures: tuple[SampleFailure, ...] = ()
+    yuv: PlanarYuv | None = None
 
     def __post_init__(self) -> None:
         rows = len(self.positions)
@@ -85,8 +88,17 @@ class MediaBatch:
             self,
             frames=None if self.frames is None else self.frames.to(device, non_blocking=non_blocking),
             audio=None if self.audio is None else self.audio.to(device, non_blocking=non_blocking),
+            yuv=None if self.yuv is None else self.yuv.to(device, non_blocking=non_blocking),
             valid=self.valid.to(device, non_blocking=non_blocking),
         )
+
+    def as_rgb(self) -> "MediaBatch":
+        """The same batch with `frames` in place of `yuv`, converted where the planes are; rows that failed hold zeros."""
+        if self.yuv is None:
+            return self
+        frames = yuv_to_rgb(self.yuv)
+        frames[~self.valid.to(frames.device)] = 0
+        return replace(self, frames=frames, yuv=None)
 
     def fact(self, name: str) -> NDArray:
         """The plans' fact `name` as one array `[B, ...]`; rows without a plan hold zeros.
@@ -100,5 +112,5 @@ class MediaBatch:
         return np.stack([blank if plan is None else np.asarray(plan.facts[name]) for plan in self.plans])
 
     def _columns(self) -> Sequence[tuple[str, Sized | None]]:
-        names = ("frames", "audio", "valid", "keys", "sources", "plans", "sidecars")
+        names = ("frames", "yuv", "audio", "valid", "keys", "sources", "plans", "sidecars")
         return [(name, getattr(self, name)) for name in names]

@@ -83,7 +83,9 @@ class ToyBackend:
     def declines(self, sidecar: Sidecar) -> str | None:
         return None
 
-    def decode(self, samples: Sequence[EncodedSample], plans: Sequence[Plan]) -> Decoded:
+    def decode(
+        self, samples: Sequence[EncodedSample], plans: Sequence[Plan], *, pixels: str = "rgb"
+    ) -> Decoded:
         if self.error is not None:
             raise self.error
         time.sleep(self.seconds)

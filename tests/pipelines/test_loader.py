@@ -14,13 +14,16 @@ import numpy as np
 import pytest
 import torch
 
+from unreel.pipelines.draws import Draws
 from unreel.pipelines.loader import FailurePolicy, Loader, Step
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.mixture import Mixture
+from unreel.pipelines.plan import Plan, Window
 from unreel.pipelines.pretext.task import Needs, PretextBatch
 from unreel.shards.catalogue import Catalogue, compile_catalogue
 from unreel.shards.errors import ShardError, StateMismatch, TooManyFailures
 from unreel.shards.remote_catalogue import RemoteCatalogue
+from unreel.shards.sample import Sidecar
 
 Toy = Any
 
@@ -563,3 +566,46 @@ def test_damaged_data_set_is_refused_before_the_first_step(
     with pytest.raises(ShardError, match=r"1 shards are damaged.*tiny-0\.tar: expected"):
         make(catalogue=copy, failures=FailurePolicy(mode="refuse"))
     assert make(catalogue=tiny_catalogue, failures=FailurePolicy(mode="refuse"))
+
+
+@dataclass(frozen=True)
+class EvenClips:
+    """Frames 0 and 20 through an even window, given out as the loader hands them over."""
+
+    name: ClassVar[str] = "even-clips"
+    needs: ClassVar[Needs] = Needs(video=True)
+
+    def plan(self, sidecar: Sidecar, draws: Draws) -> Plan:
+        return Plan(frames=np.array([0, 20], np.int32), window=Window(2, 4, 64, 64))
+
+    def build(self, media: MediaBatch, draws: Draws) -> PretextBatch:
+        assert media.yuv is None and media.frames is not None
+        return PretextBatch(
+            inputs={"frame": media.frames},
+            targets=torch.zeros(len(media)),
+            valid=media.valid,
+            positions=media.positions,
+            keys=media.keys,
+            sources=media.sources,
+        )
+
+
+def test_planes_on_the_way_change_no_pixel(tiny_catalogue: Catalogue) -> None:
+    frames = []
+    for pixels in ("rgb", "yuv420"):
+        settings: dict[str, Any] = {"batch_size": 6, "seed": 1, "split": None, "backend": "packets"}
+        with Loader(tiny_catalogue, EvenClips(), pixels=pixels, **settings) as loader:
+            assert (loader.media(0).yuv is not None) == (pixels == "yuv420")
+            frames.append(next(loader).batch.inputs["frame"])
+    assert frames[0].any() and torch.equal(*frames)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "backend", "message"),
+    [("cmyk", "packets", "allowed are rgb, yuv420"), ("yuv420", "decord", "backend 'packets'")],
+)
+def test_pixels_that_nobody_gives_are_refused(
+    tiny_catalogue: Catalogue, pixels: str, backend: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Loader(tiny_catalogue, EvenClips(), batch_size=4, seed=1, split=None, backend=backend, pixels=pixels)

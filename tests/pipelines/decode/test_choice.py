@@ -24,7 +24,7 @@ class Pretender:
     def declines(self, sidecar) -> str | None:
         return self.declined
 
-    def decode(self, samples, plans) -> Decoded:
+    def decode(self, samples, plans, *, pixels="rgb") -> Decoded:
         time.sleep(self.seconds)
         self.calls += 1
         return Decoded(frames=None, audio=None, failures={0: DecodeFailed("broken")} if self.broken else {})
