@@ -154,8 +154,9 @@ def _start(
         stdout=subprocess.DEVNULL,
         stderr=pipes["complaint"],
         pass_fds=[pipe for name, pipe in pipes.items() if name != "complaint"],
-        # A group of its own, so that killing it kills whatever it has started.
-        start_new_session=True,
+        # A group of its own, so that killing it kills whatever it has started; in the session of the worker, so that a
+        # killed worker takes it along.
+        process_group=0,
     )
 
 

@@ -113,3 +113,11 @@ def test_no_descriptor_is_left_open() -> None:
     with pytest.raises(FileNotFoundError):
         Streams(["a"], lambda pipes: ["/nowhere/ffmpeg"])
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_process_is_in_our_session_and_leads_a_group_of_its_own() -> None:
+    """What ends a session ends it, and what kills its group leaves us alone."""
+    with closing(Streams([], lambda _pipes: python("import time; time.sleep(60)"))) as running:
+        process = running._process.pid
+        assert os.getsid(process) == os.getsid(0)
+        assert os.getpgid(process) == process
