@@ -11,10 +11,11 @@ import pytest
 
 from tests.shards.conftest import run_ffmpeg
 from unreel.shards.errors import MediaRefused
-from unreel.shards.intake import build_entry, look_at
 from unreel.shards.limits import DEFAULT_LIMITS
 from unreel.shards.probe import SKIPPED
 from unreel.shards.profiles import PROFILES
+from unreel.shards.samples import build_samples
+from unreel.shards.sandbox import probe_safely
 from unreel.shards.source_file import SourceFile
 
 PROFILE = PROFILES["mixed"]
@@ -105,7 +106,7 @@ def take(path: Path, sha256: str | None = None) -> tuple[str, list[Content]]:
     """(what became of it, its samples)."""
     source = SourceFile(path=str(path), name=path.name, sha256=sha256)
     try:
-        with build_entry(look_at(source, PROFILE, DEFAULT_LIMITS), PROFILE, DEFAULT_LIMITS) as built:
+        with build_samples(source, probe_safely(source, PROFILE, DEFAULT_LIMITS), PROFILE) as built:
             samples = list(built.samples())
     except MediaRefused as refusal:
         return ("skipped" if refusal.reason in SKIPPED else "refused"), []
