@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -18,10 +17,11 @@ from unreel.shards.encode import encode_picture, encode_sound, to_rgb
 from unreel.shards.errors import MediaRefused
 from unreel.shards.facts import picture_facts, sound_facts, still_facts, take_facts
 from unreel.shards.limits import DEFAULT_LIMITS, Limits
-from unreel.shards.pictures import encode_jpeg, open_picture, store_picture
+from unreel.shards.pictures import encode_jpeg
 from unreel.shards.probe import Probe
 from unreel.shards.profiles import Profile
 from unreel.shards.sample import STEP_RATE, Facts, Image, Sidecar, Source, pack_column
+from unreel.shards.sandbox import PictureRequest, store_safely
 from unreel.shards.sources import SourceFile
 from unreel.shards.spool import Parked, Spool
 from unreel.shards.timing import shown_frames
@@ -119,11 +119,15 @@ def _store_still(task: _Task) -> list[_Part]:
     probe, profile = task.probe, task.profile
     if task.source.tracks:
         raise MediaRefused("track-length", "a picture has no frames for a label over time")
-    data = Path(task.source.path).read_bytes()
-    with open_picture(data, probe.demuxer, task.limits) as picture:
-        payload, pixels = store_picture(picture, (probe.width, probe.height), profile)
+    size = (probe.width, probe.height)
+    stored = store_safely(
+        PictureRequest(
+            path=task.source.path, form=probe.demuxer, size=size, profile=profile, limits=task.limits
+        )
+    )
+    pixels = np.frombuffer(stored.pixels, np.uint8).reshape(probe.height, probe.width, 3)
     sidecar = _sidecar(task, Piece(0, 1, 0), image=_image(pixels), facts=still_facts(pixels))
-    return [task.park(Piece(0, 1, 0), sidecar, {"jpg": payload})]
+    return [task.park(Piece(0, 1, 0), sidecar, {"jpg": stored.jpeg})]
 
 
 def _cut_up(task: _Task, dropped: Counter[str]) -> list[_Part]:

@@ -28,7 +28,17 @@ from unreel.shards.probe import Probe
 from unreel.shards.profiles import Profile
 from unreel.shards.sources import SourceFile
 
-__all__ = ["LENGTH", "Answer", "MemberRequest", "Request", "describe_safely", "probe_safely"]
+__all__ = [
+    "LENGTH",
+    "Answer",
+    "MemberRequest",
+    "PictureRequest",
+    "Request",
+    "StoredPicture",
+    "describe_safely",
+    "probe_safely",
+    "store_safely",
+]
 
 LENGTH: Final = struct.Struct("<I")
 """What goes before a request or an answer: its length in bytes."""
@@ -59,11 +69,32 @@ class MemberRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     limits: Limits
 
 
+class PictureRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What the process is asked: what is stored of this still picture?"""
+
+    path: str
+    form: str
+    """Pillow's name of its format."""
+    size: tuple[int, int]
+    """(width, height) of what is stored."""
+    profile: Profile
+    limits: Limits
+
+
+class StoredPicture(msgspec.Struct, frozen=True):
+    """A still picture as it is stored."""
+
+    jpeg: bytes
+    pixels: bytes
+    """uint8 `[H, W, 3]`, row by row."""
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """One of these: what was found, a refusal (reason, detail), or the traceback of a mistake of ours."""
 
     probe: Probe | None = None
     member: Described | None = None
+    picture: StoredPicture | None = None
     refused: tuple[str, str] | None = None
     failed: str | None = None
 
@@ -92,7 +123,20 @@ def describe_safely(request: MemberRequest) -> Described:
     return answer.member
 
 
-def _answer(request: Request | MemberRequest, path: str, limits: Limits, size: int) -> Answer:
+def store_safely(request: PictureRequest) -> StoredPicture:
+    """`store_picture` in a process of its own.
+
+    Raises:
+        MediaRefused: as `open_picture` does, or because the process did not survive it; see `probe_safely`.
+    """
+    answer = _answer(request, request.path, request.limits, os.path.getsize(request.path))
+    assert answer.picture is not None
+    return answer.picture
+
+
+def _answer(
+    request: Request | MemberRequest | PictureRequest, path: str, limits: Limits, size: int
+) -> Answer:
     with _lock:
         data = _ask(msgspec.json.encode(request), limits, limits.probe_wall(size))
     answer = msgspec.json.decode(data, type=Answer)

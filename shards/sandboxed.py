@@ -5,23 +5,27 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
 
 from unreel.shards.errors import MediaRefused
 from unreel.shards.members import Described, describe_member
+from unreel.shards.pictures import open_picture, store_picture
 from unreel.shards.probe import probe
-from unreel.shards.sandbox import LENGTH, Answer, MemberRequest, Request
+from unreel.shards.sandbox import LENGTH, Answer, MemberRequest, PictureRequest, Request, StoredPicture
 
 __all__ = ["answer", "main"]
 
 _PR_SET_PDEATHSIG: Final = 1
 
 
-def answer(request: Request | MemberRequest) -> Answer:
-    """What a source or a member is, or why it is refused."""
+def answer(request: Request | MemberRequest | PictureRequest) -> Answer:
+    """What a source, a member or a picture is, or why it is refused."""
     try:
+        if isinstance(request, PictureRequest):
+            return Answer(picture=_store(request))
         if isinstance(request, MemberRequest):
             return Answer(member=_describe(request))
         return Answer(probe=probe(request.source, request.profile, request.limits))
@@ -40,6 +44,12 @@ def _describe(request: MemberRequest) -> Described:
     return describe_member(data, request.name, request.limits)
 
 
+def _store(request: PictureRequest) -> StoredPicture:
+    with open_picture(Path(request.path).read_bytes(), request.form, request.limits) as picture:
+        jpeg, pixels = store_picture(picture, request.size, request.profile)
+    return StoredPicture(jpeg, pixels.tobytes())
+
+
 def main() -> None:
     """Answer until the other side has gone."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -49,7 +59,9 @@ def main() -> None:
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     while length := requests.read(LENGTH.size):
-        request = msgspec.json.decode(requests.read(LENGTH.unpack(length)[0]), type=Request | MemberRequest)
+        request = msgspec.json.decode(
+            requests.read(LENGTH.unpack(length)[0]), type=Request | MemberRequest | PictureRequest
+        )
         _send(answers, msgspec.json.encode(answer(request)))
 
 
