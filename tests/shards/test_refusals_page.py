@@ -11,7 +11,7 @@ from unreel.shards.probe import SKIPPED
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "refusals.md").read_text()
 # Reasons that are not written at the call: a table of names, and pairs of reason and detail.
-INDIRECT = {"waiting", "manifest", "transcript", "duplicate-member"} | set(limits._REASONS.values())
+INDIRECT = {"waiting", "duplicate-member"} | SKIPPED | set(limits._REASONS.values())
 NAMES = {"unknown-type", "name-control", "name-absolute", "name-escapes"} | set(tar._REFUSED_TYPES.values())
 PLACES = {"MediaRefused": 0, "TarRefusal": 1}
 
