@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from unreel.shards import sandbox
 from unreel.shards.errors import MediaRefused
 from unreel.shards.limits import DEFAULT_LIMITS, Limits
+from unreel.shards.pictures import open_picture, store_picture
 from unreel.shards.probe import Probe, probe
 from unreel.shards.profiles import PROFILES
-from unreel.shards.sandbox import LENGTH
+from unreel.shards.sandbox import LENGTH, PictureRequest
 from unreel.shards.sources import list_sources
 
 PROFILE = PROFILES["clips-128"]
@@ -94,3 +96,19 @@ def test_own_mistake_is_raised_and_not_blamed_on_the_source(
     monkeypatch.setattr(sandbox, "_COMMAND", (sys.executable, "-c", script))
     with pytest.raises(RuntimeError, match=r"clip\.mp4 failed:\nKeyError: ours"):
         look_at(clip)
+
+
+def test_picture_is_stored_there_and_its_death_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, images = tmp_path / "picture.png", PROFILES["images"]
+    Image.linear_gradient("L").convert("RGB").save(path)
+    request = PictureRequest(path=str(path), form="PNG", size=(64, 64), profile=images, limits=DEFAULT_LIMITS)
+    found = sandbox.store_safely(request)
+    with open_picture(path.read_bytes(), "PNG", DEFAULT_LIMITS) as picture:
+        jpeg, pixels = store_picture(picture, (64, 64), images)
+    assert (found.jpeg, found.pixels) == (jpeg, pixels.tobytes())
+    sandbox.close()
+    monkeypatch.setattr(sandbox, "_COMMAND", (sys.executable, "-c", "import os; os.abort()"))
+    with pytest.raises(MediaRefused, match="crashed"):
+        sandbox.store_safely(request)
