@@ -4,9 +4,9 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -26,6 +26,16 @@ from unreel.shards.catalogue import Catalogue
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.reader import EncodedSample, Reader
 from unreel.shards.sample import Sidecar
+from unreel.tools.bench.peers import (
+    READERS,
+    Clip,
+    dali_reader,
+    data_loader,
+    missing_peers,
+    spdl_pipeline,
+    webdataset_loader,
+)
+from unreel.tools.console import console
 from unreel.tools.synth import synth
 
 __all__ = ["ClipTask", "Setting", "contestants", "generated_shards"]
@@ -46,10 +56,17 @@ class Setting:
     frames: int
     batch: int
     steps: int
+    peers: bool = False
+    """Whether other people's loaders take part."""
+    sources: Path | None = None
+    """Where the untouched source files of the shards lie."""
+    vp9: Path | None = None
+    """Shards of the same sources in VP9, for DALI's CPU reader."""
 
     def words(self) -> dict[str, object]:
-        """The setting as JSON takes it, without the folder's path."""
-        return {name: value for name, value in asdict(self).items() if name != "folder"}
+        """The setting as JSON takes it, without the paths."""
+        words: dict[str, object] = {"threads": self.threads, "frames": self.frames, "batch": self.batch}
+        return {**words, "steps": self.steps, "repeat_clips": self.batch * self.steps}
 
 
 @dataclass(frozen=True)
@@ -97,7 +114,104 @@ def contestants(setting: Setting, backend: str) -> Iterator[dict[str, Callable[[
             if missing is None and _accepts(name, batches[0]):
                 contest[f"bare {name}"] = _bare(name, setting, batches)
         contest["loader"] = _loader(setting, backend)
+        if setting.peers:
+            contest |= _peers(setting, batches)
         yield contest
+
+
+def _peers(setting: Setting, batches: Sequence[Batch]) -> dict[str, Callable[[int], float]]:
+    """Other people's loaders on the same shards, on the untouched sources, and on VP9 shards beside our own."""
+    missing = missing_peers()
+    for name, why in missing.items():
+        console.print(f"no {name}: {why}", markup=False, soft_wrap=True)
+    contest = _shard_peers(setting, _clips_in_shards(setting, batches), missing)
+    if setting.sources is not None:
+        clips = _clips_in_sources(setting.sources, batches)
+        contest |= _library_peers(setting, clips, missing, "sources: ")
+    if setting.vp9 is not None and "dali" not in missing:
+        contest["vp9: loader"] = _loader(replace(setting, folder=setting.vp9), "packets")
+        contest["vp9: DALI reader"] = _dali(setting, setting.vp9)
+    return contest
+
+
+def _shard_peers(
+    setting: Setting, clips: Sequence[Clip], missing: Collection[str]
+) -> dict[str, Callable[[int], float]]:
+    contest = _library_peers(setting, clips, missing, "")
+    if "webdataset" not in missing:
+        shards = [Path(path) for path in sorted({clip.path for clip in clips})]
+        contest["WebDataset + PyAV"] = webdataset_loader(
+            shards,
+            len(clips),
+            frames=setting.frames,
+            side=WINDOW,
+            batch=setting.batch,
+            workers=setting.threads,
+        )
+    return contest
+
+
+def _library_peers(
+    setting: Setting, clips: Sequence[Clip], missing: Collection[str], prefix: str
+) -> dict[str, Callable[[int], float]]:
+    common = {"frames": setting.frames, "side": WINDOW, "batch": setting.batch}
+    contest = {
+        f"{prefix}DataLoader + {name}": data_loader(name, clips, workers=setting.threads, **common)
+        for name in READERS
+        if name not in missing
+    }
+    if "spdl" not in missing:
+        contest[f"{prefix}SPDL"] = spdl_pipeline(clips, threads=setting.threads, **common)
+    return contest
+
+
+def _dali(setting: Setting, folder: Path) -> Callable[[int], float]:
+    catalogue = Catalogue.open(folder)
+    return dali_reader(
+        [catalogue.path(shard) for shard in range(len(catalogue.counts))],
+        setting.batch * setting.steps,
+        frames=setting.frames,
+        side=WINDOW,
+        batch=setting.batch,
+        threads=setting.threads,
+        shortest=min(row.frames for _, _, row in catalogue.rows()),
+    )
+
+
+def _clips_in_shards(setting: Setting, batches: Sequence[Batch]) -> list[Clip]:
+    clips = []
+    for sample, plan in _pairs(batches):
+        video = sample.sidecar.video
+        assert video is not None
+        member = next(member for member in sample.row.members if member.name == video.member)
+        path = str(setting.folder / f"{sample.shard}.tar")
+        clips.append(Clip(path, member.offset, member.size, int(plan.frames[0]), video.rate))
+    return clips
+
+
+def _clips_in_sources(folder: Path, batches: Sequence[Batch]) -> list[Clip]:
+    """The same moments of the same recordings, in the files that the shards were built from.
+
+    Raises:
+        ValueError: a source is not below `folder`.
+    """
+    clips = []
+    for sample, plan in _pairs(batches):
+        source, video = sample.sidecar.source, sample.sidecar.video
+        assert video is not None
+        path = folder / source.name
+        if not path.is_file():
+            raise ValueError(
+                f"--sources {folder}: no file {source.name}; name the folder that the shards were built from"
+            )
+        start = source.start_frame + int(plan.frames[0])
+        clips.append(Clip(str(path), 0, -1, start, video.rate, resize=True))
+    return clips
+
+
+def _pairs(batches: Sequence[Batch]) -> Iterator[tuple[EncodedSample, Plan]]:
+    for samples, plans in batches:
+        yield from zip(samples, plans, strict=True)
 
 
 def generated_shards(folder: Path) -> Path:

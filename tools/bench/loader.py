@@ -29,6 +29,18 @@ def loader(
     batch: Annotated[int, typer.Option(help="Clips a batch.", min=1)] = 32,
     steps: Annotated[int, typer.Option(help="Batches a repeat.", min=1)] = 24,
     repeats: Annotated[int, typer.Option(help="Repeats; the order of the contestants rotates.", min=1)] = 5,
+    peers: Annotated[
+        bool, typer.Option(help="Also other people's loaders: needs `pip install 'unreel[bench]'`.")
+    ] = False,
+    sources: Annotated[
+        Path | None, typer.Option(help="Folder that the shards were built from: peers also read these files.")
+    ] = None,
+    vp9: Annotated[
+        Path | None,
+        typer.Option(
+            help="Shards of the same sources in VP9: DALI's CPU reader against our loader on these."
+        ),
+    ] = None,
     json: Annotated[
         str | None, typer.Option("--json", help="Write the result to FILE (`-`: standard output).")
     ] = None,
@@ -38,12 +50,24 @@ def loader(
     Every figure is a ratio inside one repeat, since machines drift and ratios stay. `ffmpeg` is the physical limit on
     CPU: as many frames decoded from start to end and converted to RGB, one single-threaded process a core.
 
-    Example: `unreel bench loader shards/ --frames 16 --threads 2`
+    With `--peers`, torchcodec, decord and PyAV under PyTorch's DataLoader, SPDL's pipeline and WebDataset's loader read the
+    same clips, and give the same RGB pictures of 112x112.
+
+    Example: `unreel bench loader shards/ --frames 16 --threads 2 --peers --sources videos/`
     """
     from unreel.tools.bench.contestants import Setting, contestants
 
     with _dataset(dataset) as folder:
-        setting = Setting(folder=folder, threads=threads, frames=frames, batch=batch, steps=steps)
+        setting = Setting(
+            folder=folder,
+            threads=threads,
+            frames=frames,
+            batch=batch,
+            steps=steps,
+            peers=peers,
+            sources=sources,
+            vp9=vp9,
+        )
         with contestants(setting, backend) as contest:
             figures = run_contest(contest, units=batch * steps, repeats=repeats, reference=REFERENCE)
     print_figures(figures, unit="clips/s", reference=REFERENCE, title="median over repeats, RGB uint8")
