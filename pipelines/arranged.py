@@ -6,7 +6,7 @@ goes before once an epoch; where 64 draws find no other source, the row fails an
 silence. With `source_pairs` the first of each pair follow the order, and the second is drawn beside it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -17,7 +17,7 @@ from unreel.pipelines.draws import Draws
 from unreel.pipelines.order import Place, Positions
 from unreel.pipelines.pretext.task import Needs
 from unreel.pipelines.selection import Selection
-from unreel.shards.catalogue import Catalogue
+from unreel.shards.catalogue import OPEN_INDEXES, Catalogue
 from unreel.shards.errors import ShardError
 
 __all__ = ["Distinct", "SourcePairs", "Sources", "arranged"]
@@ -35,10 +35,11 @@ def arranged(order: Positions, needs: Needs, sources: "Sources", *, batch_size: 
 
 
 class Sources:
-    """Which source a place shows, from the indexes."""
+    """Which source a place shows, from the indexes. Threads may share it."""
 
     def __init__(self, catalogues: Sequence[Catalogue], selections: Sequence[Selection]) -> None:
         self._catalogues, self._selections = catalogues, selections
+        self._clips = lru_cache(OPEN_INDEXES)(self._read_clips)
 
     def of(self, place: Place) -> str | None:
         """The source; None where the index cannot be read: that row fails anyway."""
@@ -51,9 +52,15 @@ class Sources:
         """Ordinals of the other accepted clips of the same source in the same shard."""
         if (source := self.of(place)) is None:
             return []
-        samples = self._catalogues[place.part].index(place.shard).samples
-        ordinals = self._selections[place.part].ordinals(place.shard).tolist()
-        return [i for i in ordinals if i != place.ordinal and samples[i].source == source]
+        return [i for i in self._clips(place.part, place.shard)[source] if i != place.ordinal]
+
+    def _read_clips(self, part: int, shard: int) -> Mapping[str, list[int]]:
+        """Source → its accepted ordinals in a shard."""
+        samples = self._catalogues[part].index(shard).samples
+        clips: dict[str, list[int]] = {}
+        for ordinal in self._selections[part].ordinals(shard).tolist():
+            clips.setdefault(samples[ordinal].source, []).append(ordinal)
+        return clips
 
 
 class Distinct:
@@ -73,7 +80,7 @@ class Distinct:
         where = [divmod(int(position), self._batch) for position in positions]
         return [self._arranged(number)[row] for number, row in where]
 
-    def alternates(self, position: int, count: int) -> list[Place]:
+    def alternates(self, position: int, count: int) -> Iterator[Place]:
         """As the order below has them."""
         return self._order.alternates(position, count)
 
@@ -121,7 +128,7 @@ class SourcePairs:
         pairs = zip(wanted.tolist(), heads, strict=True)
         return [self._partner(position // 2, head) if position % 2 else head for position, head in pairs]
 
-    def alternates(self, position: int, count: int) -> list[Place]:
+    def alternates(self, position: int, count: int) -> Iterator[Place]:
         """As the order below has them."""
         return self._order.alternates(position // 2, count)
 

@@ -109,6 +109,7 @@ class Loader:
         """Prepare a loader; nothing is decoded yet.
 
         Args:
+            data: one data set, or several by weight.
             batch_size: rows of a step over all ranks; rank r has the r-th of `world_size` equal parts.
             split, holdout, filters, progress: see `select`.
             balance: name of a label whose values come equally often; see `mixture.balanced`.

@@ -4,7 +4,7 @@ A block has one slot for each unit of weight; a keyed permutation of its slots s
 had its turn before is a product, so that any position is found in constant time and each part runs through its own epochs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
@@ -105,7 +105,7 @@ class Interleaved:
             places.update(zip(rows.tolist(), self._orders[part].locate(own[rows]), strict=True))
         return [places[row] for row in range(len(parts))]
 
-    def alternates(self, position: int, count: int) -> list[Place]:
+    def alternates(self, position: int, count: int) -> Iterator[Place]:
         """`count` samples, drawn with repeats, of the part and the window of shards of the sample at `position`."""
         [part], [own] = self._strata.split(np.array([position]))
         return self._orders[part].alternates(int(own), count)

@@ -50,7 +50,7 @@ class Positions(Protocol):
     def locate(self, positions: Sequence[int] | NDArray[np.int64] | range) -> list[Place]:
         """The samples at `positions`, any non-negative integers in any order."""
 
-    def alternates(self, position: int, count: int) -> list[Place]:
+    def alternates(self, position: int, count: int) -> Iterator[Place]:
         """`count` samples, drawn with repeats, that could stand at `position` without another shard being opened."""
 
 
@@ -99,14 +99,14 @@ class Order:
                 places[row] = place
         return [place for place in places if place is not None]
 
-    def alternates(self, position: int, count: int) -> list[Place]:
+    def alternates(self, position: int, count: int) -> Iterator[Place]:
         """`count` samples, drawn with repeats, of the window of shards in which the sample at `position` lies."""
         epoch, rank = divmod(position, len(self))
         starts = self._epoch(epoch).starts
         shard = int(np.searchsorted(starts, rank, side="right")) - 1
         first, last = self._borders(starts, shard // self._window)
         draws = Draws.of(self.seed, f"{self._stream}/alternates", position)
-        return list(self._places(epoch, draws.integers("rank", first, last, count)[0]))
+        return self._places(epoch, draws.integers("rank", first, last, count)[0])
 
     def _build_epoch(self, epoch: int) -> _Epoch:
         permutation = Draws.of(self.seed, self._stream, epoch).permutations("shards", len(self._shards))[0]
@@ -177,5 +177,8 @@ def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def grouped(values: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.intp], int]]:
     """(rows, value) of each distinct value: almost always one or two in a batch."""
+    if len(values) and (values == values[0]).all():
+        yield np.arange(len(values)), int(values[0])
+        return
     for value in np.unique(values).tolist():
         yield np.flatnonzero(values == value), value

@@ -1,9 +1,11 @@
 """Criteria: needs, ranges of measures, and what a picture or an unmeasured scene means."""
 
 import json
+from dataclasses import fields
 
 import pytest
 
+from unreel.pipelines import criteria
 from unreel.pipelines.criteria import MEASURES, Criteria
 from unreel.pipelines.pretext.task import Needs
 from unreel.shards.catalogue import SampleRow
@@ -63,6 +65,10 @@ def test_needs(needs: Needs, keys: str) -> None:
 )
 def test_ranges(name: str, bounds: tuple[float, float], keys: str) -> None:
     assert accepted(**{name: bounds}) == keys
+
+
+def test_no_need_is_forgotten() -> None:
+    assert {field.name for field in fields(Needs)} == {*criteria._NEEDS, *criteria._ARRANGING}
 
 
 def test_every_measure_has_a_range_tested() -> None:
