@@ -68,7 +68,8 @@ def open_loader(folders: list[str], setting: str, *, rank: int = 0, world: int =
 def describe(step: Step) -> list[Any]:
     """Number, ids in their order, a digest of each row's random numbers, and one of the whole batch."""
     batch = step.batch
-    drawn = [np.asarray(fact) for _, fact in sorted(batch.facts.items())]
+    # `difference` is measured on pixels, which belong to the digest of the batch.
+    drawn = [np.asarray(fact) for name, fact in sorted(batch.facts.items()) if name != "difference"]
     drawn += [batch.targets.numpy(), batch.inputs["tuples"].numpy()]
     rows = [digest(*(values[row] for values in drawn)) for row in range(len(batch))]
     return [step.step, batch.keys, rows, digest(batch.inputs["frame"].numpy(), batch.targets.numpy())]
