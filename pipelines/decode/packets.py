@@ -7,7 +7,7 @@ packets that a plan needs are decoded, each from its nearest key frame on, and o
 import logging
 import threading
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import av
 import numpy as np
@@ -31,6 +31,9 @@ from unreel.shards.sample import Video
 __all__ = ["Packets"]
 
 logger = logging.getLogger(__name__)
+
+_CONVERSION: Final = 2
+"""Our own conversion to RGB; raised when its pixels change, so that a run is not continued with other pictures."""
 
 
 class Packets(RowBackend):
@@ -56,7 +59,7 @@ class Packets(RowBackend):
     @property
     def version(self) -> str:
         codec = ".".join(map(str, av.library_versions["libavcodec"]))
-        return f"PyAV {av.__version__}, libavcodec {codec}"
+        return f"PyAV {av.__version__}, libavcodec {codec}, conversion {_CONVERSION}"
 
     @property
     def produced(self) -> int:

@@ -179,16 +179,14 @@ def data_loader(name: str, clips: Sequence[Clip], *, frames: int, side: int, bat
 
 def spdl_pipeline(clips: Sequence[Clip], *, frames: int, side: int, batch: int, threads: int) -> Run:
     """SPDL's pipeline: demuxing and decoding on threads, frames gathered into batches."""
-    from spdl.pipeline import PipelineBuilder
+    build: Any = import_module("spdl.pipeline").PipelineBuilder
 
     def read(clip: Clip) -> NDArray[np.uint8]:
         return _spdl(clip, frames, side)
 
     def run(_repeat: int) -> float:
-        builder = (
-            PipelineBuilder().add_source(iter(clips)).pipe(read, concurrency=threads, output_order="input")
-        )
-        pipeline = builder.aggregate(batch).pipe(np.stack).add_sink(2).build(num_threads=threads)
+        source = build().add_source(iter(clips)).pipe(read, concurrency=threads, output_order="input")
+        pipeline = source.aggregate(batch).pipe(np.stack).add_sink(2).build(num_threads=threads)
         with pipeline.auto_stop():
             return _count(pipeline.get_iterator(), len(clips))
 
