@@ -265,7 +265,7 @@ def _measure(container: InputContainer, demuxer: str, digest: str, profile: Prof
     contents = _read_through(container, stream, audio, limits)
     _check_length(container, demuxer, contents.ends)
     check_count(demuxer, stream.frames, len(contents.packets.times))
-    timing = _timing(stream, contents.times, profile)
+    timing = _timing(stream, contents.times, profile, guessed=demuxer in _TIMES_NOT_EACH_FRAME)
     crop = letterbox(container, stream, contents.first, timing.seconds)
     width, height = stored_size(contents.first, stream, crop, profile)
     return Probe(
@@ -429,13 +429,13 @@ class _Timing(NamedTuple):
     seconds: float
 
 
-def _timing(stream: VideoStream, times: NDArray[np.int64], profile: Profile) -> _Timing:
+def _timing(stream: VideoStream, times: NDArray[np.int64], profile: Profile, *, guessed: bool) -> _Timing:
     if len(times) < 2 or times[0] == times[-1]:
         raise MediaRefused("too-short", f"{len(times)} picture; profile {profile.name} takes clips")
     time_base = stream.time_base or Fraction(1, av.time_base)
     mean = Fraction(len(times) - 1) / (int(times[-1] - times[0]) * time_base)
     seconds = float(len(times) / mean)
-    grid = find_grid(times, time_base, (stream.average_rate, stream.base_rate))
+    grid = find_grid(times, time_base, (stream.average_rate, stream.base_rate), guessed=guessed)
     rate, step = storage_rate(grid and grid.rate, mean, profile)
     if round(seconds * rate) < profile.min_frames(rate):
         raise MediaRefused(

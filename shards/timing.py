@@ -18,6 +18,9 @@ _STANDARD: Final = tuple(
 _SAME_RATE: Final = Fraction(1, 20_000)
 # Encoders leave out a frame now and then; FFmpeg's `fps` filter repeats the one before.
 _MOST_OF: Final = 0.95
+# Frames by which a time may be off beside its rounding; a guess from the last stamped frame on is some units off.
+_SLACK: Final = 1e-3
+_GUESSED_SLACK: Final = 0.02
 # Phones record 30.02 frames a second; half of that would be a poor sample.
 _RATE_SLACK: Final = Fraction(101, 100)
 
@@ -32,7 +35,11 @@ class Grid(NamedTuple):
 
 
 def find_grid(
-    times: NDArray[np.int64], time_base: Fraction, declared: Iterable[Fraction | None]
+    times: NDArray[np.int64],
+    time_base: Fraction,
+    declared: Iterable[Fraction | None],
+    *,
+    guessed: bool = False,
 ) -> Grid | None:
     """The grid of one rate that the frames lie on; None for a variable rate.
 
@@ -40,12 +47,14 @@ def find_grid(
         times: i64 `[N]`, ascending presentation times in units of `time_base`, N > 1.
         time_base: seconds in one unit.
         declared: rates that the container states; None and 0 are left out.
+        guessed: FFmpeg adds up whole units where the container does not time each frame.
     """
     elapsed = times - times[0]
     stated = [_standard(rate) for rate in declared if rate]
     mean = _standard(Fraction(len(times) - 1) / (int(elapsed[-1]) * time_base)) if elapsed[-1] > 0 else None
     candidates = (*stated, *_STANDARD, *([mean] if mean else []))
-    grids = (_grid(elapsed, time_base, rate) for rate in candidates)
+    slack = _GUESSED_SLACK if guessed else _SLACK
+    grids = (_grid(elapsed, time_base, rate, slack) for rate in candidates)
     return next((grid for grid in grids if grid is not None), None)
 
 
@@ -54,12 +63,12 @@ def _standard(rate: Fraction) -> Fraction:
     return near if abs(near - rate) <= rate * _SAME_RATE else rate.limit_denominator(1001)
 
 
-def _grid(elapsed: NDArray[np.int64], time_base: Fraction, rate: Fraction) -> Grid | None:
+def _grid(elapsed: NDArray[np.int64], time_base: Fraction, rate: Fraction, slack: float) -> Grid | None:
     exact = elapsed * float(time_base * rate)
     frame = np.rint(exact)
     # Time stamps are rounded or cut to whole units: one unit off is on the grid. VP8 and VP9 have hidden packets
     # beside the grid or on a frame's own place.
-    aligned = frame[np.abs(exact - frame) <= min(0.4, 1.02 * float(time_base * rate) + 1e-3)]
+    aligned = frame[np.abs(exact - frame) <= min(0.4, 1.02 * float(time_base * rate) + slack)]
     filled = len(np.unique(aligned)) >= _MOST_OF * (frame[-1] + 1)
     if not filled or len(aligned) < _MOST_OF * len(frame):
         return None

@@ -46,6 +46,11 @@ _STRICT_DECODERS: Final = {"vp9": {"c:v": "libvpx-vp9"}, "libdav1d": {"strict": 
 _MARK: Final = "unreel"
 # What is not wanted passes by in parts of so many frames.
 _SKIPPED_FRAMES: Final = 256
+# A hole in the sound's times, or a part too much, is made good from this length on: shorter than a packet, longer than what
+# coarse time stamps are off. With FFmpeg's own 0.1 s the sound runs early behind each lost packet.
+_GAP_SECONDS: Final = 0.01
+# Vorbis has long and short blocks, and its time stamps come and go by up to 21 ms while nothing is missing.
+_VORBIS_GAP_SECONDS: Final = 0.03
 # swscale and swresample give the same numbers on every machine only when they are told to.
 _LAYOUTS: Final = {1: "mono", 2: "stereo"}
 SCALE_FLAGS: Final = "bicubic+accurate_rnd+full_chroma_int+bitexact"
@@ -82,7 +87,7 @@ def decode_command(
             grey.output(f"pipe:{pipes['grey']}", **raw_output("gray")),
         ]
     if probe.audio is not None:
-        sound = _sound(source[str(probe.audio)], profile, pipes["sound"])
+        sound = _sound(source[str(probe.audio)], probe, profile, pipes["sound"])
         outputs.append(sound.output(f"pipe:{pipes[PIPE]}", format="s16le", acodec="pcm_s16le", threads=1))
     return compile_outputs(outputs)
 
@@ -155,13 +160,14 @@ def grey_and_cuts(stream: Any, threshold: float, pipe: int) -> Any:
     return scored.filter("metadata", mode="print", key="lavfi.scd.time", file=f"pipe:{pipe}", direct=1)
 
 
-def _sound(stream: Any, profile: Profile, pipe: int) -> Any:
+def _sound(stream: Any, probe: Probe, profile: Profile, pipe: int) -> Any:
+    gap = _VORBIS_GAP_SECONDS if probe.original.audio_codec == "vorbis" else _GAP_SECONDS
     resampled = stream.filter(
         "aresample",
         profile.audio_rate,
         out_chlayout=_LAYOUTS[profile.audio_channels],
         out_sample_fmt="s16",
-        **{"async": 1},
+        **{"async": 1, "min_hard_comp": gap},
     )
     return _report_frames(resampled, "ametadata", pipe)
 

@@ -503,7 +503,8 @@ def _crc8(data, start, stop):
 @njit(nogil=True)
 def _block(data, at):
     """A FLAC block header at `at` (RFC 9639, 9.1): (samples in the block, its coded number), (0, 0) where there is none."""
-    if at + 16 > len(data) or data[at] != 0xFF or (data[at + 1] & 0xFE) != 0xF8 or data[at + 3] & 1:
+    # A silent block at the end of a file takes eleven bytes, its header six of them.
+    if at + 6 > len(data) or data[at] != 0xFF or (data[at + 1] & 0xFE) != 0xF8 or data[at + 3] & 1:
         return 0, 0
     lead = np.int64(data[at + 4])
     more = 0
@@ -514,6 +515,8 @@ def _block(data, at):
     # A coded number is like UTF-8: as many bytes as the first has leading ones.
     number = lead & (0x7F >> more)
     count = more if more else 1
+    if at + 4 + count >= len(data):
+        return 0, 0
     for byte in range(1, count):
         following = np.int64(data[at + 4 + byte])
         if following & 0xC0 != 0x80:
@@ -524,6 +527,8 @@ def _block(data, at):
     if size == 0 or rate == 15:
         return 0, 0
     samples = 192
+    if size in (6, 7) and end + 2 >= len(data):
+        return 0, 0
     if size == 6:
         samples, end = np.int64(data[end]) + 1, end + 1
     elif size == 7:

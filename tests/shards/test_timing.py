@@ -29,6 +29,18 @@ def test_rate_is_exact_though_matroska_times_are_whole_milliseconds(rate: Fracti
     assert grid.regular
 
 
+def test_times_that_ffmpeg_adds_up_are_still_on_the_grid() -> None:
+    """MPEG program streams: a stamp now and then, and whole units added for each frame behind it."""
+    rate, tick = Fraction(60000, 1001), Fraction(1, 90_000)
+    frames = np.arange(360)
+    stamped = frames - frames % 11
+    guessed = times(rate, 360, tick)[stamped] + frames % 11 * 1501
+    assert find_grid(guessed, tick, [rate]) is None
+    grid = find_grid(guessed, tick, [rate], guessed=True)
+    assert grid is not None
+    assert (grid.rate, grid.regular) == (rate, True)
+
+
 def test_variable_rate_has_no_grid() -> None:
     gaps = np.random.default_rng(0).integers(20, 60, 200)
     assert find_grid(np.cumsum(gaps), MILLISECOND, [Fraction(25)]) is None

@@ -45,6 +45,7 @@ class Case:
         rate: frames a second as drawn; of a variable rate about the mean.
         what: what is unusual, in a few words.
         coarse: the container's time stamps are whole milliseconds.
+        guessed: it does not time each frame, and FFmpeg adds whole units of its clock from one stamp to the next.
         lost: audio samples by which the container may be wrong about what was drawn, because it has no place for it.
         picture_at, sound_at: seconds at which each begins.
         sound_seconds: length of the sound; None: as long as the picture.
@@ -60,6 +61,7 @@ class Case:
     rate: Fraction = _PAL
     what: str = ""
     coarse: bool = False
+    guessed: bool = False
     lost: float = 0.0
     picture_at: float = 0.0
     sound_at: float = 0.0
@@ -214,7 +216,13 @@ _MPEG4: Final = "-c:v mpeg4 -q:v 4"
 _MP4 = Case(container="MP4", suffix=".mp4", codecs="H.264 + AAC", options=f"{_H264} -c:a aac")
 _MOV = Case(container="MOV", suffix=".mov", codecs="H.264 + PCM", options=f"{_H264} -c:a pcm_s16le")
 _TS = Case(container="TS", suffix=".ts", codecs="H.264 + AAC", options=f"{_H264} -c:a aac")
-_PS = Case(container="MPEG-PS", suffix=".mpg", codecs="MPEG-2 + MP2", options=f"{_MPEG2} -c:a mp2")
+_PS = Case(
+    container="MPEG-PS",
+    suffix=".mpg",
+    codecs="MPEG-2 + MP2",
+    options=f"{_MPEG2} -c:a mp2",
+    guessed=True,
+)
 _MKV = Case(
     container="Matroska", suffix=".mkv", codecs="H.264 + AAC", options=f"{_H264} -c:a aac", coarse=True
 )
@@ -344,16 +352,16 @@ CASES: Final[Sequence[Case]] = (
 
 QUICK: Final[Sequence[str]] = (
     "MP4 H.264 + AAC 23.976",
-    "MP4 H.264 + AAC 59.94",
     "MP4 H.264 + AAC 25 picture 0.5 s after the sound",
     "MP4 H.264 + AAC 25 cut by an edit list",
+    "MP4 H.264 + AAC 25 fragments",
     "MP4 H.264 + AAC variable",
-    "MOV H.264 + PCM 25 starts at 5 s",
     "Matroska H.264 + AAC 29.97",
+    "MOV H.264 + PCM 25 sound 2 s longer",
     "WebM VP9 + Opus 25 sound 0.73 s after the picture",
     "AVI MPEG-4 + PCM 25",
     "AVI MPEG-4 + MP3 25",
-    "MPEG-PS MPEG-2 + MP2 25 picture 0.5 s after the sound",
+    "MPEG-PS MPEG-2 + MP2 59.94",
     "TS H.264 + AAC 29.97",
 )
 """Names of those that show the most in the shortest time."""

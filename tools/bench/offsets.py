@@ -1,16 +1,14 @@
 """How far apart flash and beep are: as the container times them, and in what a loader decodes from a shard."""
 
-import io
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
 import av
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +16,6 @@ from unreel.pipelines.decode import DecodeBackend, make_backend
 from unreel.pipelines.plan import Plan, Span, Window
 from unreel.shards.catalogue import Catalogue
 from unreel.shards.reader import EncodedSample, Reader
-from unreel.shards.sample import Audio
 from unreel.tools.bench.flashes import Case, beep, is_flash
 
 __all__ = ["Offset", "Seen", "measure", "seen_in_container", "seen_in_shards"]
@@ -208,28 +205,16 @@ def _seen_in_clip(sample: EncodedSample, backend: DecodeBackend) -> Iterator[See
 def _decode_clip(
     sample: EncodedSample, backend: DecodeBackend
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """All of it: luma `[T, H, W]` and sound `[N]`. Opus, which the backend does not take, is decoded by PyAV."""
+    """All of it: luma `[T, H, W]` and sound `[N]`."""
     video, audio = sample.sidecar.video, sample.sidecar.audio
     assert video is not None and audio is not None
-    flac = audio.codec == "flac"
-    if not flac:
-        sample = replace(sample, sidecar=msgspec.structs.replace(sample.sidecar, audio=None))
     plan = Plan(
         frames=np.arange(video.frames, dtype=np.int32),
         window=Window(0, 0, video.height, video.width),
-        sound=Span(0, audio.samples) if flac else None,
+        sound=Span(0, audio.samples),
     )
     decoded = backend.decode([sample], [plan], pixels="yuv420")
     for failure in decoded.failures.values():
         raise failure
-    assert decoded.yuv is not None
-    sound = _decode_member(sample, audio) if decoded.audio is None else decoded.audio[0].mean(0).numpy()
-    return decoded.yuv.luma[0].numpy(), sound.astype(np.float64)
-
-
-def _decode_member(sample: EncodedSample, audio: Audio) -> NDArray[np.float32]:
-    with av.open(io.BytesIO(sample.members[audio.member]), "r") as container:
-        blocks = [frame.to_ndarray() for frame in container.decode(audio=0)]
-    sound = np.concatenate(blocks, 1).mean(0)
-    assert len(sound) == audio.samples, f"{sample.sidecar.key}: {len(sound)} samples, not {audio.samples}"
-    return sound
+    assert decoded.yuv is not None and decoded.audio is not None
+    return decoded.yuv.luma[0].numpy(), decoded.audio[0].mean(0).numpy().astype(np.float64)

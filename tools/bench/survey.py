@@ -28,6 +28,8 @@ Opus for FLAC."""
 # A sample, and what a parabola through three of them leaves.
 _SAMPLE: Final = 1.02 / AUDIO_RATE
 _COARSE: Final = 1.02e-3
+# What FFmpeg's guess of a picture's time is off.
+_GUESS: Final = 1e-4
 # Half a frame of the slowest rate that a variable one becomes; the sources' own frames are shorter.
 _HALF_FRAME: Final = max(rate[1] / rate[0] for rate in _PLAIN.variable_rates) / 2
 
@@ -72,7 +74,8 @@ def bounds_of(case: Case) -> Bounds:
     """
     tick = _COARSE if case.coarse else _SAMPLE
     moved = _HALF_FRAME if case.variable else 0.0
-    return Bounds(sound=tick, picture=tick + moved, content=max(tick, case.lost / AUDIO_RATE) + moved)
+    guess = _GUESS if case.guessed else 0.0
+    return Bounds(sound=tick, picture=tick + moved + guess, content=max(tick, case.lost / AUDIO_RATE) + moved)
 
 
 def survey(

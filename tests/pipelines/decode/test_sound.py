@@ -86,6 +86,14 @@ def test_spans_without_the_gil_are_the_samples(flac: bytes, sound: np.ndarray, l
         assert np.array_equal(out[row, 0], expected)
 
 
+@pytest.mark.parametrize("length", [4_608 + 2_304, 4_608 + 100, 4_608 + 1_000])
+def test_silence_at_the_end_is_found_without_the_gil(length: int) -> None:
+    # Its last block takes eleven to thirteen bytes.
+    out, errors = native_spans([encode_flac(np.zeros((length, 1), np.int16))], [Span(0, length)])
+    assert not any(errors)
+    assert not out.any()
+
+
 def test_kinds_of_flac_take_turns_without_the_gil(flac: bytes) -> None:
     wide = (noise(9_000, 4).astype(np.int32) * 256 + 77) << 8
     members = [flac, encode_flac(wide[:, None], bits=24), encode_flac(noise(9_000, 5)[:, None])] * 3
