@@ -20,7 +20,7 @@ from unreel.shards.reader import read_shard
 from unreel.shards.rewrite import committed_shards, rewrite
 from unreel.shards.sample import Sidecar, Source
 
-__all__ = ["LOG_NAME", "Log", "Removal", "Removed", "Wanted", "find_removed", "read_log", "remove"]
+__all__ = ["LOG_NAME", "Log", "Removal", "Removed", "Wanted", "check_own", "find_removed", "read_log", "remove"]
 
 LOG_NAME: Final = "removed.json"
 """Beside the catalogue: what was removed, so that a repair does not bring it back. It holds ids and no names."""
@@ -104,7 +104,7 @@ def remove(
         settle_folder(folder)
         removed = find_removed(folder, wanted)
         affected = {shard for source in removed for shard in source.shards}
-        _check_own(folder, affected)
+        check_own(folder, affected)
         if not dry_run:
             _log(folder, wanted, removed)
             _scrub_reports(folder, removed)
@@ -186,14 +186,15 @@ def _unmatched(folder: Path, wanted: Wanted, removed: Sequence[Removed]) -> tupl
     return tuple(name for name in (*wanted.sources, *wanted.takedowns) if name not in found)
 
 
-def _check_own(folder: Path, shards: Collection[str]) -> None:
+def check_own(folder: Path, shards: Collection[str]) -> None:
+    """Raises CatalogueError where one of the shards is indexed in place, a link, or a part: it is not this folder's to change."""
     for shard in sorted(shards):
         path = folder / f"{shard}.tar"
         index = read_index(path)
         if path.is_symlink() or index.partial or index.sidecars is not None:
             raise CatalogueError(
                 f"{path}: this tar belongs to another folder or program and is only indexed here; "
-                "remove the source where the tar was written, and index, merge or split again"
+                "change it where the tar was written, and index, merge or split again"
             )
 
 

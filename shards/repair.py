@@ -17,6 +17,7 @@ from unreel.shards.build import build
 from unreel.shards.catalogue import compile_catalogue, identity_text, open_tables, read_index, read_summary
 from unreel.shards.commit import index_path, settle_folder
 from unreel.shards.contract import contract_breaches
+from unreel.shards.dedup import drop_again
 from unreel.shards.errors import CatalogueError, MediaRefused, ShardError
 from unreel.shards.files import write_atomic
 from unreel.shards.folder import Plan
@@ -118,6 +119,7 @@ def repair(
                 progress=progress,
             )
         _keep_removed(folder)
+        drop_again(folder)
     elif not broken and steps:
         _recompile(folder, profile)
     found = verify(folder, mode=mode, workers=workers)

@@ -1,6 +1,7 @@
 """`unreel build`: media files → shards."""
 
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -204,18 +205,19 @@ def _split(paths: list[str]) -> list[str]:
 
 
 class Bars:
-    """One progress bar for each stage of a build, one after the other."""
+    """One progress bar for each stage of a command, by default a build's, one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, stages: Mapping[str, str] = _STAGES) -> None:
+        self._stages = stages
         self._stack = ExitStack()
         self._stage = ""
         self._done = 0
 
     def follow(self, stage: str, done: int, total: int) -> None:
-        """Show that `done` of `total` sources are through a stage."""
+        """Show that `done` of `total` are through a stage."""
         if stage != self._stage:
             self.close()
-            self._ticker = self._stack.enter_context(progress(total, _STAGES[stage]))
+            self._ticker = self._stack.enter_context(progress(total, self._stages[stage]))
             self._stage, self._done = stage, 0
         self._ticker.advance(done - self._done)
         self._done = done

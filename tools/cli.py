@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "merge": "unreel.tools.merge",
     "split": "unreel.tools.split",
     "remove": "unreel.tools.remove",
+    "dedup": "unreel.tools.dedup",
     "migrate": "unreel.tools.migrate",
     "inspect": "unreel.tools.inspect",
     "train": "unreel.tools.train",
