@@ -89,8 +89,8 @@ def drop_again(folder: Path) -> None:
     wanted = {shard: keys[shard] for shard in back}
     if wanted:
         with locked(folder):
-            for shard, keys in wanted.items():
-                rewrite_shard(folder / f"{shard}.tar", _without(keys))
+            for shard, some in wanted.items():
+                rewrite_shard(folder / f"{shard}.tar", _without(some))
             recompile_catalogue(folder)
 
 
@@ -104,9 +104,7 @@ def read_duplicates(folder: Path) -> tuple[Duplicate, ...]:
     return msgspec.json.decode(path.read_bytes(), type=tuple[Duplicate, ...]) if path.exists() else ()
 
 
-def _found(
-    catalogue: Catalogue, likeness: Likeness, same_source: bool, progress: Progress
-) -> Deduplication:
+def _found(catalogue: Catalogue, likeness: Likeness, same_source: bool, progress: Progress) -> Deduplication:
     reader = Reader(catalogue)
     candidates: list[Candidate] = []
     places: list[tuple[int, int]] = []

@@ -20,7 +20,17 @@ from unreel.shards.reader import read_shard
 from unreel.shards.rewrite import committed_shards, rewrite
 from unreel.shards.sample import Sidecar, Source
 
-__all__ = ["LOG_NAME", "Log", "Removal", "Removed", "Wanted", "check_own", "find_removed", "read_log", "remove"]
+__all__ = [
+    "LOG_NAME",
+    "Log",
+    "Removal",
+    "Removed",
+    "Wanted",
+    "check_own",
+    "find_removed",
+    "read_log",
+    "remove",
+]
 
 LOG_NAME: Final = "removed.json"
 """Beside the catalogue: what was removed, so that a repair does not bring it back. It holds ids and no names."""

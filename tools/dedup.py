@@ -59,9 +59,7 @@ def dedup(
 
     likeness = Likeness(distance=distance, share=share, motion=motion, sound=sound)
     with closing(Bars(_STAGES)) as bars:
-        found = dedup_folder(
-            folder, likeness, same_source=same_source, dry_run=dry_run, progress=bars.follow
-        )
+        found = dedup_folder(folder, likeness, same_source=same_source, dry_run=dry_run, progress=bars.follow)
     _print(found)
     write_result(msgspec.to_builtins(found), json)
 
@@ -71,7 +69,9 @@ def _print(found: "Deduplication") -> None:
         table = Table("dropped" if found.done else "would go", "kept", "at", "share", "bits")
         for pair in found.duplicates[:_SHOWN]:
             kept = escape(pair.kept_key)
-            table.add_row(escape(pair.key), kept, f"{pair.offset} s", f"{pair.share:.2f}", f"{pair.distance:.1f}")
+            table.add_row(
+                escape(pair.key), kept, f"{pair.offset} s", f"{pair.share:.2f}", f"{pair.distance:.1f}"
+            )
         console.print(table)
     if len(found.duplicates) > _SHOWN:
         console.print(f"… and {len(found.duplicates) - _SHOWN} more; --json FILE has all")
