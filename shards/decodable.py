@@ -13,7 +13,7 @@ from unreel.shards.errors import MediaRefused
 from unreel.shards.sample import Audio, Image, Sidecar, Video
 from unreel.shards.signatures import HEAD_BYTES, identify
 
-__all__ = ["FAILURES", "StoredPacket", "decode_breaches", "find_packets", "open_member"]
+__all__ = ["FAILURES", "StoredPacket", "decode_breaches", "find_packets", "open_member", "pinned_demuxer"]
 
 FAILURES: Final = (av.FFmpegError, ArithmeticError, EOFError, LookupError, ValueError)
 """What PyAV raises on damaged media; some of it comes from its own tables and not from FFmpeg."""
@@ -36,13 +36,19 @@ class StoredPacket(NamedTuple):
     """Presentation time, in units of the stream."""
 
 
-def decode_breaches(sidecar: Sidecar, members: Mapping[str, memoryview]) -> Iterator[str]:
-    """Each way in which the decoded members are not what the sidecar says, as a sentence; none where all is well."""
+def decode_breaches(
+    sidecar: Sidecar, members: Mapping[str, memoryview], *, longer_sound: bool = False
+) -> Iterator[str]:
+    """Each way in which the decoded members are not what the sidecar says, as a sentence; none where all is well.
+
+    Args:
+        longer_sound: a sound may go on after what counts of it, as in tars of others.
+    """
     for part in (sidecar.video, sidecar.audio, sidecar.image):
         if part is None or part.member not in members:
             continue
         try:
-            yield from _breaches(part, members[part.member])
+            yield from _breaches(part, members[part.member], longer_sound)
         except MediaRefused as refusal:
             yield f"member {part.member}: {refusal}"
         except FAILURES as error:
@@ -57,19 +63,28 @@ def open_member(data: memoryview | bytes, name: str) -> InputContainer:
         MediaRefused: it is no container that unreel opens.
         av.FFmpegError: it does not open.
     """
-    head = bytes(data[:HEAD_BYTES])
-    demuxer = next((pipe for magic, pipe in _PICTURES.items() if head.startswith(magic)), None)
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        demuxer = "webp_pipe"
+    demuxer = pinned_demuxer(bytes(data[:HEAD_BYTES]), name)
     # A playlist inside a member would be followed if FFmpeg could choose; nothing here may open another file.
     options = {**_STRICT, "protocol_whitelist": ""}
-    return av.open(io.BytesIO(data), "r", format=demuxer or identify(head, f"member.{name}"), options=options)
+    return av.open(io.BytesIO(data), "r", format=demuxer, options=options)
 
 
-def _breaches(part: Video | Audio | Image, data: memoryview) -> Iterator[str]:
+def pinned_demuxer(head: bytes, name: str) -> str:
+    """FFmpeg's name of the one demuxer that may open a member beginning with `head`; `name` is its extension.
+
+    Raises:
+        MediaRefused: it is no container and no picture that unreel opens.
+    """
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp_pipe"
+    picture = next((pipe for magic, pipe in _PICTURES.items() if head.startswith(magic)), None)
+    return picture or identify(head, f"member.{name}")
+
+
+def _breaches(part: Video | Audio | Image, data: memoryview, longer_sound: bool) -> Iterator[str]:
     with open_member(data, part.member) as container:
         if isinstance(part, Audio):
-            yield from _sound(part, container)
+            yield from _sound(part, container, longer_sound)
         elif isinstance(part, Image):
             yield from _image(part, container)
         else:
@@ -129,11 +144,12 @@ def _table(video: Video, packets: Sequence["StoredPacket"]) -> Iterator[str]:
         yield f"packet {row}: expected (offset, size, key) {expected}, found {tuple(found[row].tolist())}"
 
 
-def _sound(audio: Audio, container: InputContainer) -> Iterator[str]:
+def _sound(audio: Audio, container: InputContainer, longer: bool) -> Iterator[str]:
     stream = container.streams.audio[0]
     stream.codec_context.options = _STRICT
     samples = sum(frame.samples for packet in container.demux(stream) for frame in packet.decode())
-    found = (samples, stream.rate, stream.channels)
+    counted = min(samples, audio.samples) if longer else samples
+    found = (counted, stream.rate, stream.channels)
     expected = (audio.samples, audio.rate, audio.channels)
     if found != expected:
         yield f"expected (samples, rate, channels) {expected} of sound, decoded {found}"

@@ -8,7 +8,7 @@ import hashlib
 import os
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
@@ -35,9 +35,19 @@ from unreel.shards.index import (
 )
 from unreel.shards.limits import DEFAULT_LIMITS, Limits
 from unreel.shards.lock import locked
+from unreel.shards.measure import check_facts, measure_facts, missing_facts
 from unreel.shards.members import Described
 from unreel.shards.pool import Pool
-from unreel.shards.sample import Audio, Sidecar, Source, Video, audio_length, write_sidecar
+from unreel.shards.sample import (
+    Audio,
+    Facts,
+    Sidecar,
+    Source,
+    Video,
+    audio_length,
+    read_sidecar,
+    write_sidecar,
+)
 from unreel.shards.sandbox import MemberRequest, describe_safely
 from unreel.shards.tar import ForeignTar, TarEntry, TarRefusal
 
@@ -96,6 +106,8 @@ class _Job(msgspec.Struct, frozen=True, kw_only=True):
     out: str
     identity: str
     limits: Limits
+    facts: tuple[str, ...]
+    again: bool
 
 
 Progress = Callable[[int, int], None]
@@ -106,6 +118,8 @@ def index_folder(
     folder: Path | str,
     *,
     out: Path | str | None = None,
+    facts: Collection[str] = (),
+    again: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     workers: int = 1,
     progress: Progress = lambda done, total: None,
@@ -114,12 +128,16 @@ def index_folder(
 
     Args:
         out: where to write instead of beside the tars; it then holds links to them.
+        facts: what to measure of each sample, by the names in `facts.FACTS`; its members are then decoded whole. What an
+            earlier run has measured of the same bytes stays.
+        again: also measure those `facts` that an earlier run has measured.
         limits: what a member may cost and claim before its sample is refused.
 
     Raises:
         CatalogueError: there is no tar, or `folder` was written by unreel.
+        ValueError: there is no fact of a name.
     """
-    folder = Path(folder)
+    folder, facts = Path(folder), check_facts(facts)
     target = folder if out is None else Path(out)
     tars = sorted(folder.glob("[!.]*.tar"))
     if not tars:
@@ -129,7 +147,10 @@ def index_folder(
     identity = {"unreel": version("unreel"), "profile": "foreign", "probe": f"PyAV {av.__version__}"}
     text = identity_text(identity)
     with locked(target), Pool(workers) as pool:
-        jobs = [_Job(tar=str(tar), out=str(target), identity=text, limits=limits) for tar in tars]
+        jobs = [
+            _Job(tar=str(tar), out=str(target), identity=text, limits=limits, facts=facts, again=again)
+            for tar in tars
+        ]
         reports = []
         for report in pool.run(_run, jobs):
             reports.append(report)
@@ -142,27 +163,37 @@ def index_folder(
 def _run(job: _Job) -> TarReport:
     tar, out = Path(job.tar), Path(job.out)
     try:
-        return index_tar(tar, out, identity=job.identity, limits=job.limits)
+        return index_tar(tar, out, identity=job.identity, facts=job.facts, again=job.again, limits=job.limits)
     except MediaRefused as refusal:
         # An index of an earlier run would speak of bytes that are no longer there.
         index_path(out / tar.name).unlink(missing_ok=True)
         return TarReport(tar=str(tar), status="refused", reason=refusal.reason, detail=refusal.detail)
 
 
-def index_tar(tar: Path, out: Path, *, identity: str, limits: Limits = DEFAULT_LIMITS) -> TarReport:
-    """Index one tar; the index, written last, is the commit.
+def index_tar(
+    tar: Path,
+    out: Path,
+    *,
+    identity: str,
+    facts: Collection[str] = (),
+    again: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+) -> TarReport:
+    """Index one tar and measure `facts` of its samples; the index, written last, is the commit.
 
     Raises:
         MediaRefused: the tar cannot be trusted as a whole.
     """
     digest = _sha256(tar)
     link = _link(tar, out)
-    kept = _kept(link, digest, identity)
-    if kept is not None:
-        return kept
+    earlier = _earlier(link, digest, identity)
+    known = _sidecars(link, earlier) if earlier is not None and facts else {}
+    complete = not any(missing_facts(sidecar, facts) for sidecar in known.values())
+    if earlier is not None and complete and not (again and facts):
+        return TarReport(tar=str(link), status="kept", samples=len(earlier.samples))
     with ForeignTar(tar) as opened:
         grouped = group_members(opened.members())
-        work = _Tar(opened, limits)
+        work = _Tar(opened, limits, facts, again, {key: sidecar.facts for key, sidecar in known.items()})
         for sample in grouped.samples:
             work.take(sample)
         if work.rows:
@@ -175,8 +206,17 @@ def index_tar(tar: Path, out: Path, *, identity: str, limits: Limits = DEFAULT_L
 class _Tar:
     """The samples of one tar, described one after the other."""
 
-    def __init__(self, tar: ForeignTar, limits: Limits) -> None:
+    def __init__(
+        self,
+        tar: ForeignTar,
+        limits: Limits,
+        facts: Collection[str],
+        again: bool,
+        known: Mapping[str, Facts],
+    ) -> None:
+        """`known`: what an earlier run has measured, by the sample's key."""
         self.tar, self.limits = tar, limits
+        self.facts, self.again, self.known = facts, again, known
         self.rows: dict[str, SampleRow] = {}
         self.sidecars = bytearray()
         self.layouts: Counter[str] = Counter()
@@ -219,10 +259,19 @@ class _Tar:
             video=video,
             audio=audio,
             image=parts[main].image,
+            facts=self.known.get(key, Facts()),
             original=parts[main].original,
             labels=words.labels,
         )
+        sidecar = self._measured(sidecar, {name: sample.members[name] for name in names})
         self._add(sidecar, [*names, *(name for name in ("txt", "json") if name in texts)], sample)
+
+    def _measured(self, sidecar: Sidecar, entries: Mapping[str, TarEntry]) -> Sidecar:
+        """The sidecar with the facts that are asked for; a member that does not decode to its end is refused."""
+        if not (self.facts and self.again) and not missing_facts(sidecar, self.facts):
+            return sidecar
+        members = {name: self.tar.read(entry.offset, entry.size) for name, entry in entries.items()}
+        return measure_facts(sidecar, members, names=self.facts, again=self.again, limits=self.limits)
 
     def _add(self, sidecar: Sidecar, names: list[str], sample: RawSample) -> None:
         data = write_sidecar(sidecar)
@@ -315,7 +364,7 @@ def _link(tar: Path, out: Path) -> Path:
     return link
 
 
-def _kept(link: Path, digest: str, identity: str) -> TarReport | None:
+def _earlier(link: Path, digest: str, identity: str) -> ShardIndex | None:
     """What an earlier run has written of the same bytes."""
     try:
         index = read_index(link)
@@ -328,7 +377,18 @@ def _kept(link: Path, digest: str, identity: str) -> TarReport | None:
         return None
     if _sha256(side) != index.sidecars.sha256:
         return None
-    return TarReport(tar=str(link), status="kept", samples=len(index.samples))
+    return index
+
+
+def _sidecars(link: Path, index: ShardIndex) -> dict[str, Sidecar]:
+    """Key → sidecar, as an earlier run has written them."""
+    data = link.with_suffix(SIDECARS_SUFFIX).read_bytes()
+    places = {
+        row.key: next(member for member in row.members if member.name == "json") for row in index.samples
+    }
+    return {
+        key: read_sidecar(data[place.offset : place.offset + place.size]) for key, place in places.items()
+    }
 
 
 def _commit(link: Path, work: _Tar, digest: str, identity: str) -> None:

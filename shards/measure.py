@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unreel.shards.analyse import Box, content_box
+from unreel.shards.decodable import pinned_demuxer
 from unreel.shards.errors import MediaRefused
 from unreel.shards.facts import FACTS, PICTURE_FACTS, SOUND_FACTS, picture_facts, sound_facts, take_facts
 from unreel.shards.hashes import picture_hashes
 from unreel.shards.limits import DEFAULT_LIMITS, Limits
 from unreel.shards.profiles import DEFAULT_PROFILE, PROFILES, Profile
 from unreel.shards.sample import Audio, Facts, Image, Sidecar, Video, pack_column
-from unreel.shards.signatures import HEAD_BYTES, identify
+from unreel.shards.signatures import HEAD_BYTES
 from unreel.shards.streams import Streams
 from unreel.shards.transcode import (
     GREY_DIVISOR,
@@ -34,7 +35,7 @@ from unreel.shards.transcode import (
     read_cuts,
 )
 
-__all__ = ["IMAGE_FACTS", "add_facts", "facts_of", "measure_facts"]
+__all__ = ["IMAGE_FACTS", "add_facts", "check_facts", "facts_of", "measure_facts", "missing_facts"]
 
 IMAGE_FACTS: Final = ("content_box", "hashes")
 """What is measured of a still picture."""
@@ -43,7 +44,8 @@ IMAGE_FACTS: Final = ("content_box", "hashes")
 # are measured at the size in which the default profile stores them.
 _LARGEST_SIDE: Final = 256
 _SIDE: Final = 128
-_JPEG: Final = b"\xff\xd8\xff"
+# A member is measured whole, in memory, and a small file can claim hours.
+_MOST_BYTES: Final = 2 << 30
 
 Members = Mapping[str, bytes | memoryview]
 
@@ -60,10 +62,26 @@ def add_facts(
     Raises:
         ValueError: there is no fact of a name.
     """
+    return partial(measure_facts, names=check_facts(names), profile=profile, again=again)
+
+
+def check_facts(names: Collection[str]) -> tuple[str, ...]:
+    """`names` as they were given. Raises ValueError where there is no fact of a name."""
     unknown = sorted(set(names) - set(FACTS))
     if unknown:
         raise ValueError(f"facts {', '.join(unknown)}: there are {', '.join(FACTS)}")
-    return partial(measure_facts, names=tuple(names), profile=profile, again=again)
+    return tuple(names)
+
+
+def missing_facts(sidecar: Sidecar, names: Collection[str]) -> list[str]:
+    """Those of `names` that the sample's members can give, and that were not measured."""
+    heard = SOUND_FACTS if sidecar.video is not None else ("silence",)
+    given = {
+        *(PICTURE_FACTS if sidecar.video is not None else ()),
+        *(IMAGE_FACTS if sidecar.image is not None else ()),
+        *(heard if sidecar.audio is not None else ()),
+    }
+    return [name for name in names if name in given and name not in sidecar.facts.measured]
 
 
 def measure_facts(
@@ -208,9 +226,10 @@ def _sound(audio: Audio, data: bytes | memoryview, limits: Limits) -> NDArray[np
 
     found = _decode(data, audio, ("pcm",), outputs, limits)
     sound = np.frombuffer(found["pcm"], "<i2").reshape(-1, audio.channels)
-    if len(sound) != audio.samples:
+    if len(sound) < audio.samples:
         raise MediaRefused("damaged", f"expected {audio.samples} samples of sound, decoded {len(sound)}")
-    return sound
+    # The sound that others store may go on after the picture; what counts ends with it.
+    return sound[: audio.samples]
 
 
 def _decode(
@@ -221,13 +240,25 @@ def _decode(
     limits: Limits,
 ) -> dict[str, bytes]:
     """What ffmpeg writes into the pipes `names`. Members of others may be hostile, so it is a process with limits."""
-    demuxer = "jpeg_pipe" if data[: len(_JPEG)] == _JPEG else identify(bytes(data[:HEAD_BYTES]), part.member)
+    demuxer = pinned_demuxer(bytes(data[:HEAD_BYTES]), part.member)
+    limits = msgspec.structs.replace(limits, output=min(limits.output, _MOST_BYTES))
     with tempfile.NamedTemporaryFile(suffix=f".{part.member}") as file:
         file.write(data)
         file.flush()
         source = ffmpeg.input(f"file:{file.name}", **input_options(demuxer, part.codec, limits))
-        streams = Streams(names, lambda pipes: compile_outputs(outputs(source, pipes)), limits=limits)
+        streams = Streams(
+            names,
+            lambda pipes: compile_outputs(outputs(source, pipes)),
+            limits=limits,
+            seconds=_seconds(part),
+        )
         try:
             return streams.finish()
         finally:
             streams.close()
+
+
+def _seconds(part: Video | Image | Audio) -> float:
+    if isinstance(part, Video):
+        return float(part.frames / part.frame_rate)
+    return part.samples / part.rate if isinstance(part, Audio) else 0.0

@@ -355,7 +355,8 @@ class _Shard:
         yield from (self._damage("contract", breach, row.key) for breach in breaches)
         if not breaches and _chosen(row.key, self.job.share):
             self.decoded += 1
-            for breach in decode_breaches(sidecar, members):
+            theirs = self.index.sidecars is not None
+            for breach in decode_breaches(sidecar, members, longer_sound=theirs):
                 yield self._damage("decode", breach, row.key)
 
     def _differs(self, row: SampleRow, sidecar: Sidecar) -> str | None:

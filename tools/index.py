@@ -21,6 +21,16 @@ def index(
     out: Annotated[
         Path | None, typer.Option(help="Write here instead of beside the tars; it then holds links to them.")
     ] = None,
+    facts: Annotated[
+        str | None,
+        typer.Option(
+            help="Measure these facts of each sample, comma-separated, or all: motion, luma, cuts, content_box, "
+            "overlay_box, hashes, loudness, silence."
+        ),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also measure those of --facts that were measured before.")
+    ] = False,
     ceiling: Annotated[
         float,
         typer.Option(
@@ -40,19 +50,55 @@ def index(
     every command and the loader open. Members that could run code are never opened. Tars that are cut, compressed or
     joined are refused.
 
-    Example: `unreel index video2dataset-output/`
+    With `--facts` every sample is decoded once more and measured, so that tasks can choose by motion, scenes or sound. On
+    a folder of our own shards the same option adds facts that came after the build: sidecars are written anew, media stay
+    byte for byte.
+
+    Example: `unreel index video2dataset-output/ --facts motion,cuts`
     """
     import msgspec
 
+    from unreel.shards.enrich import is_ours
     from unreel.shards.indexing import index_folder
 
+    names, cores = _names(facts, again), workers or len(os.sched_getaffinity(0))
+    if names and is_ours(folder):
+        _enrich(folder, out, names, again=again, workers=cores, json=json)
+        return
     with progress(None, "indexing tars") as ticker:
-        found = index_folder(
-            folder, out=out, workers=workers or len(os.sched_getaffinity(0)), progress=ticker.follow
-        )
+        found = index_folder(folder, out=out, facts=names, again=again, workers=cores, progress=ticker.follow)
     _print(found, out or folder)
     write_result(msgspec.to_builtins(found), json)
     raise typer.Exit(_exit_code(found, ceiling))
+
+
+def _names(facts: str | None, again: bool) -> tuple[str, ...]:
+    from unreel.shards.facts import FACTS
+    from unreel.shards.measure import check_facts
+
+    if facts is None and again:
+        raise ValueError("--again needs --facts: it says which of them are measured again")
+    if facts in (None, "all"):
+        return FACTS if facts else ()
+    return check_facts([name.strip() for name in (facts or "").split(",")])
+
+
+def _enrich(
+    folder: Path, out: Path | None, names: tuple[str, ...], *, again: bool, workers: int, json: str | None
+) -> None:
+    import msgspec
+
+    from unreel.shards.enrich import enrich
+
+    if out is not None:
+        raise ValueError(f"--out {out}: facts of our own shards are written into {folder}; leave it out")
+    with progress(None, "measuring facts") as ticker:
+        done = enrich(folder, names, again=again, workers=workers, progress=ticker.follow)
+    console.print(
+        f"{done.samples} samples in {done.shards} shards; wrote {done.rewritten} shards anew, "
+        f"{done.unchanged} have these facts"
+    )
+    write_result(msgspec.to_builtins(done), json)
 
 
 def _print(found: "Indexed", where: Path) -> None:
