@@ -131,6 +131,11 @@ class Catalogue:
         """Names of the shards, ascending, without `.tar`."""
         return tuple(self._table["name"].to_pylist())
 
+    @cached_property
+    def total_bytes(self) -> int:
+        """Of all tars."""
+        return int(self._table["bytes"].to_numpy().sum())
+
     def path(self, shard: int) -> Path:
         """The tar of shard number `shard`."""
         return self.folder / f"{self._table['name'][shard].as_py()}.tar"

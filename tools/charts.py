@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Bar", "Curve", "Point", "draw_bars", "draw_curves", "draw_points"]
+__all__ = ["Bar", "Curve", "Point", "draw_bars", "draw_curves", "draw_histogram", "draw_points"]
 
 _COLOURS: Final = {
     "#010101": "var(--ink)",
@@ -136,6 +137,21 @@ def draw_bars(
         axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
         _plain_rows(axes)
         figure.legend(loc="outside upper left", ncols=len(series), fontsize=8)
+        return _svg(figure)
+
+
+def draw_histogram(edges: Sequence[float], counts: Sequence[int], *, xlabel: str, name: str) -> str:
+    """Counts in bins; where bins grow with the value, so does the axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    widths = [stop - start for start, stop in pairwise(edges)]
+    with _figure(3.6, 1.9, name) as (figure, axes):
+        axes.bar(edges[:-1], counts, widths, align="edge", color=_SERIES[0], edgecolor="none")
+        if max(widths) > 1.5 * min(widths):
+            axes.set_xscale("log")
+        axes.set(xlabel=xlabel, ylabel="samples")
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.grid(axis="y")
         return _svg(figure)
 
 

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "remove": "unreel.tools.remove",
     "dedup": "unreel.tools.dedup",
     "migrate": "unreel.tools.migrate",
+    "stats": "unreel.tools.stats",
     "inspect": "unreel.tools.inspect",
     "train": "unreel.tools.train",
     "eval": "unreel.tools.eval",
