@@ -17,8 +17,9 @@ _SLACK: Final = STEP_RATE // 2 + 1
 _SHORTEST: Final = STEP_RATE - 1
 """Steps that two curves must share to be compared."""
 _QUIETEST: Final = -60.0
-_LEAST_SPREAD: Final = 0.05
-"""Standard deviation below which a curve is flat and says nothing."""
+_LEAST_MOTION: Final = 0.05
+_LEAST_LOUDNESS: Final = 1.0
+"""Standard deviations (of the logarithm, of dB) below which a curve is flat: what is left is the encoder's noise."""
 
 
 class Likeness(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,11 +76,11 @@ def agreement(one: Trace, other: Trace, offset: int, likeness: Likeness) -> bool
     Where both have sound that is not flat it decides, else motion. Two that stand still agree; one that stands still and one
     that moves do not.
     """
-    for curves, least in (
-        ((one.loudness, other.loudness), likeness.sound),
-        ((one.motion, other.motion), likeness.motion),
+    for curves, spread, least in (
+        ((one.loudness, other.loudness), _LEAST_LOUDNESS, likeness.sound),
+        ((one.motion, other.motion), _LEAST_MOTION, likeness.motion),
     ):
-        flat = [len(curve) < _SHORTEST or curve.std() < _LEAST_SPREAD for curve in curves]
+        flat = [len(curve) < _SHORTEST or curve.std() < spread for curve in curves]
         if not any(flat):
             return least == 0 or _correlation(*curves, offset * STEP_RATE) >= least
     return likeness.motion == 0 or all(flat)

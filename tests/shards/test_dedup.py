@@ -164,7 +164,7 @@ def test_motion_tells_one_scene_at_two_times_and_finds_the_offset() -> None:
 
 def test_where_both_have_sound_it_decides() -> None:
     rng = np.random.default_rng(4)
-    motion, sound, dubbed = (rng.random(5 * STEP_RATE).astype(np.float32) for _ in range(3))
+    motion, sound, dubbed = (10 * rng.random(5 * STEP_RATE).astype(np.float32) for _ in range(3))
     assert not agreement(Trace(motion, sound), Trace(motion, dubbed), 0, Likeness())
     assert agreement(Trace(motion, sound), Trace(motion, sound[:0]), 0, Likeness())
     assert agreement(Trace(motion, sound), Trace(dubbed, sound), 0, Likeness())
