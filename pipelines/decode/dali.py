@@ -57,6 +57,8 @@ class Dali:
         """Why this backend does not take such a sample, in one sentence; None where it does."""
         if sidecar.audio is not None and sidecar.audio.codec != "flac":
             return f"dali takes sound as FLAC, not {sidecar.audio.codec}"
+        if sidecar.image is not None:
+            return "dali takes no still pictures; packets does"
         return None if sidecar.video is None else self._declines_video(sidecar.video)
 
     def decode(

@@ -81,6 +81,8 @@ _FRAME_RANGE: Final = 280
 
 _FULL_RANGE: Final = 2
 """AVCOL_RANGE_JPEG."""
+_GREY: Final = 8
+"""AV_PIX_FMT_GRAY8."""
 
 
 @intrinsic
@@ -253,8 +255,12 @@ def _shifts(kind):
         return 1, 1
     if kind == 4 or kind == 13:  # yuv422p, yuvj422p
         return 1, 0
-    if kind == 5 or kind == 14:  # yuv444p, yuvj444p
+    if kind == 5 or kind == 14 or kind == _GREY:  # yuv444p, yuvj444p
         return 0, 0
+    if kind == 7 or kind == 138:  # yuv411p, yuvj411p
+        return 2, 0
+    if kind == 31 or kind == 32:  # yuv440p, yuvj440p
+        return 0, 1
     return -1, -1
 
 
@@ -267,19 +273,23 @@ def _keep(frame, job, wanted, plan, shape, coefficients, out, planar):
         return CORRUPT, wanted
     if size[0] != job[7] or size[1] != job[8]:
         return WRONG_SIZE, size[0] << 32 | size[1]
+    # Grey JPEG is of full range, and FFmpeg does not say so. A header in band is that of a video, whose range we do not know.
+    grey = kind == _GREY
     shifts = _shifts(kind)
-    if shifts[0] < 0 or (planar and shifts != (1, 1)):
+    if shifts[0] < 0 or (planar and shifts != (1, 1)) or (grey and job[5] > 0):
         return BAD_FORMAT, kind
-    full = 1 if _read32(frame + _FRAME_RANGE) == _FULL_RANGE else 0
+    full = 1 if grey or _read32(frame + _FRAME_RANGE) == _FULL_RANGE else 0
+    # Weights of zero make any plane a grey one's chroma: its own luma is at hand.
+    second, third = (0, 0) if grey else (1, 2)
     planes = (
         _read64(frame + _FRAME_DATA),
-        _read64(frame + _FRAME_DATA + 8),
-        _read64(frame + _FRAME_DATA + 16),
+        _read64(frame + _FRAME_DATA + 8 * second),
+        _read64(frame + _FRAME_DATA + 8 * third),
     )
     strides = (
         _read32(frame + _FRAME_LINESIZE),
-        _read32(frame + _FRAME_LINESIZE + 4),
-        _read32(frame + _FRAME_LINESIZE + 8),
+        _read32(frame + _FRAME_LINESIZE + 4 * second),
+        _read32(frame + _FRAME_LINESIZE + 4 * third),
     )
     top, left = job[9], job[10]
     pixels = height * width
@@ -297,6 +307,9 @@ def _keep(frame, job, wanted, plan, shape, coefficients, out, planar):
             _copy_window(out[0] + 3 * done * pixels, 0, 0, 0, 1, 3 * pixels, out[0] + 3 * t * pixels)
         else:
             numbers = coefficients[job[11] + full]
+            if grey:
+                numbers = numbers.copy()
+                numbers[2:] = 0
             window = (top, left, height, width)
             window_rgb(planes, strides, shifts, window, numbers, out[0] + 3 * t * pixels)
             done = t

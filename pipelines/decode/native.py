@@ -28,7 +28,7 @@ _SOUND_ERRORS: Final = {
     loop.BAD_FORMAT: "FFmpeg's sample format {} was not expected",
 }
 
-_FORMATS: Final = "8-bit YUV 4:2:0, 4:2:2 or 4:4:4"
+_FORMATS: Final = "8-bit YUV 4:2:0, 4:2:2, 4:4:0, 4:1:1 or 4:4:4, or grey JPEG"
 
 
 @dataclass(frozen=True, slots=True)

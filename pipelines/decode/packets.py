@@ -26,7 +26,7 @@ from unreel.pipelines.ops.yuv import COLOURS, PlanarYuv
 from unreel.pipelines.plan import Plan
 from unreel.shards.errors import DecodeFailed
 from unreel.shards.reader import EncodedSample
-from unreel.shards.sample import Video
+from unreel.shards.sample import Image, Video
 
 __all__ = ["Packets"]
 
@@ -184,6 +184,9 @@ class Packets(RowBackend):
         if video.matrix not in COLOURS:
             return f"packets converts the matrices bt709 and smpte170m, not {video.matrix}"
         return None
+
+    def _declines_image(self, image: Image) -> str | None:
+        return None if image.codec == "mjpeg" else f"packets takes still pictures as mjpeg, not {image.codec}"
 
     def _pictures(self, sample: EncodedSample, plan: Plan, out: NDArray[np.uint8]) -> None:
         if not hasattr(self._local, "decoder"):

@@ -27,10 +27,16 @@ _SHIFTS: Final = {
     "yuvj422p": (1, 0),
     "yuv444p": (0, 0),
     "yuvj444p": (0, 0),
+    "yuv411p": (2, 0),
+    "yuvj411p": (2, 0),
+    "yuv440p": (0, 1),
+    "yuvj440p": (0, 1),
 }
 """Pixel formats that are converted, and how much coarser their chroma is, as powers of two."""
 
 _FULL_RANGE: Final = 2
+
+_LUMA_ONLY: Final = np.array([1, 1, 0, 0, 0, 0, 0, 0], np.float32)
 
 
 class PacketDecoder:
@@ -119,14 +125,22 @@ class PacketDecoder:
 
 def _convert(picture: VideoFrame, video: Stream, corner: tuple[int, int], out: NDArray[np.uint8]) -> None:
     """The window at `corner` (top, left) as RGB into `out` `[H, W, 3]`."""
-    shifts = _SHIFTS.get(picture.format.name)
+    shifts = (0, 0) if _is_grey_jpeg(picture, video) else _SHIFTS.get(picture.format.name)
     if shifts is None:
         raise DecodeFailed(f"pictures are {picture.format.name}, expected 8-bit YUV: {', '.join(_SHIFTS)}")
-    full = picture.color_range == _FULL_RANGE
-    numbers = coefficients()[COLOURS.index(video.matrix) + full]
+    grey = len(picture.planes) == 1
+    numbers = coefficients()[COLOURS.index(video.matrix) + (grey or picture.color_range == _FULL_RANGE)]
     planes = tuple(plane.buffer_ptr for plane in picture.planes)
     strides = tuple(plane.line_size for plane in picture.planes)
+    if grey:
+        # Weights of zero make any plane its chroma.
+        numbers, planes, strides = numbers * _LUMA_ONLY, planes * 3, strides * 3
     window_rgb(planes, strides, shifts, (*corner, *out.shape[:2]), numbers, out.ctypes.data)
+
+
+def _is_grey_jpeg(picture: VideoFrame, video: Stream) -> bool:
+    """Grey JPEG is of full range, and FFmpeg does not say so; of a grey video the range is not known."""
+    return picture.format.name == "gray" and video.codec == "mjpeg"
 
 
 def _packets(video: Stream, frames: NDArray[np.int32], header: Header) -> Iterator[av.Packet | None]:

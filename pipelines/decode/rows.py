@@ -14,7 +14,7 @@ from unreel.pipelines.decode.sound import SOUNDS, decode_span
 from unreel.pipelines.plan import Plan
 from unreel.shards.errors import DecodeFailed
 from unreel.shards.reader import EncodedSample
-from unreel.shards.sample import Sidecar, Video
+from unreel.shards.sample import Image, Sidecar, Video
 
 __all__ = ["RowBackend", "sound_member"]
 
@@ -39,6 +39,8 @@ class RowBackend:
         """Why this backend does not take such a sample, in one sentence; None where it does."""
         if sidecar.audio is not None and sidecar.audio.codec not in SOUNDS:
             return f"{self.name} takes sound as {' or '.join(SOUNDS)}, not {sidecar.audio.codec}"
+        if sidecar.image is not None:
+            return self._declines_image(sidecar.image)
         return None if sidecar.video is None else self._declines_video(sidecar.video)
 
     def decode(
@@ -64,6 +66,9 @@ class RowBackend:
 
     def _declines_video(self, video: Video) -> str | None:
         return None
+
+    def _declines_image(self, image: Image) -> str | None:
+        return f"{self.name} takes no still pictures; packets does"
 
     def _pictures(self, sample: EncodedSample, plan: Plan, out: NDArray[np.uint8]) -> None:
         """Write the plan's frames, cropped to its window, RGB, into `out` `[T, H, W, 3]`."""
