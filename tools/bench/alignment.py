@@ -100,7 +100,7 @@ def _markdown(rows: Sequence["Row"]) -> str:
     for case in CASES:
         mine = [row for row in rows if row.case == case.name]
         if mine:
-            opus = max((abs(row.content) for row in mine if row.reading == "Opus"), default=0.0)
+            opus = max((row.content for row in mine if row.reading == "Opus"), key=abs)
             rate = "variable" if case.variable else f"{float(case.rate):.5g}"
             said = (
                 case.container,

@@ -22,6 +22,8 @@ __all__ = ["Offset", "Seen", "measure", "seen_in_container", "seen_in_shards"]
 
 # A beep is looked for so far around its flash; what is further away is not found, and that is an error.
 _REACH_SECONDS: Final = 0.3
+# A flash so near to the edge of a clip may have its beep beyond it.
+_MARGIN_SECONDS: Final = 0.04
 # Share of the beep's own energy that a place must give to be the beep.
 _LEAST_MATCH: Final = 0.5
 
@@ -155,12 +157,13 @@ def _onsets(bright: NDArray[np.bool_]) -> list[int]:
 
 
 def _find(sound: NDArray[np.float64], due: int, rate: int) -> float | None:
-    """The sample, with its fraction, at which a beep begins near `due`: NaN where there is none, None where the sound
-    ends before it could."""
+    """The sample, with its fraction, at which a beep begins near `due`: NaN where there is none, None where it may
+    lie beyond the sound."""
     burst, reach = beep(rate), round(_REACH_SECONDS * rate)
     first = max(0, due - reach)
     heard = sound[first : due + reach + len(burst)]
-    if due < 0 or due + len(burst) > len(sound):
+    margin = round(_MARGIN_SECONDS * rate)
+    if due < margin or due + len(burst) + margin > len(sound):
         return None
     match = np.correlate(heard, burst, "valid")
     peak = int(match.argmax())

@@ -10,7 +10,7 @@ import msgspec
 from unreel.shards.build import build
 from unreel.shards.profiles import DEFAULT_PROFILE, PROFILES, Profile
 from unreel.tools.bench.flashes import Case
-from unreel.tools.bench.offsets import Offset, measure, seen_in_container, seen_in_shards
+from unreel.tools.bench.offsets import Offset, Seen, measure, seen_in_container, seen_in_shards
 
 __all__ = ["READINGS", "Bounds", "Row", "bounds_of", "survey"]
 
@@ -100,24 +100,24 @@ def survey(
         for case in cases:
             files[case.write(media, ffmpeg).name] = case
             done()
+        told = {name: seen_in_container(media / name) for name in files}
         rows = []
         for reading in readings:
-            rows += _read(files, media, Path(scratch) / reading, reading)
+            found = _read(media, Path(scratch) / reading, READINGS[reading])
+            rows += [
+                _row(files[name], reading, measure(files[name], told[name], found[name])) for name in files
+            ]
             for _ in files:
                 done()
     return rows
 
 
-def _read(files: Mapping[str, Case], media: Path, out: Path, reading: str) -> list[Row]:
-    summary = build([str(media)], out, profile=READINGS[reading])
-    for report in summary.reports:
+def _read(media: Path, out: Path, profile: Profile) -> dict[str, list[Seen]]:
+    """File → what is seen in its clips."""
+    for report in build([str(media)], out, profile=profile).reports:
         if report.status != "done":
             raise ValueError(f"{report.source}: {report.status}, {report.reason}: {report.detail}")
-    found = {Path(name).name: seen for name, seen in seen_in_shards(out).items()}
-    return [
-        _row(case, reading, measure(case, seen_in_container(media / name), found[name]))
-        for name, case in files.items()
-    ]
+    return {Path(name).name: seen for name, seen in seen_in_shards(out).items()}
 
 
 def _row(case: Case, reading: str, offsets: Sequence[Offset]) -> Row:
