@@ -29,7 +29,16 @@ def look_at(source: SourceFile, profile: Profile, limits: Limits, downloads: Dow
         MediaRefused: it is not taken, or its words cannot be read.
     """
     look = _look_at_url if source.remote else _look_at_file
-    return Entry(source, look(source, profile, limits, downloads), _digest(words_of(source)))
+    probe = look(source, profile, limits, downloads)
+    return Entry(source, probe, _digest(words_of(_told(source, probe))))
+
+
+def _told(source: SourceFile, probe: Probe) -> SourceFile:
+    """The source with the words of its own track of subtitles, where nobody gives it others."""
+    if source.transcript or source.captions or not probe.captions:
+        return source
+    language = source.language or probe.language
+    return msgspec.structs.replace(source, captions=probe.captions, language=language)
 
 
 def _look_at_file(source: SourceFile, profile: Profile, limits: Limits, _downloads: Downloads) -> Probe:
@@ -63,7 +72,7 @@ def build_entry(
         MediaRefused: it cannot be built; `changed` where its bytes or words are others than when it was looked at;
             `unreachable` where its bytes do not come again.
     """
-    words = words_of(entry.source)
+    words = words_of(_told(entry.source, entry.probe))
     if _digest(words) != entry.words:
         raise MediaRefused(
             "changed", f"the words in {entry.source.transcript} changed while the build was running"

@@ -28,7 +28,9 @@ from unreel.shards.pictures import fitted_size, open_picture
 from unreel.shards.profiles import Profile
 from unreel.shards.sample import STEP_RATE, Original
 from unreel.shards.signatures import HEAD_BYTES, identify, picture_format
+from unreel.shards.source_file import Caption
 from unreel.shards.sources import SourceFile, is_plain_file
+from unreel.shards.subtitles import Subtitles, subtitle_stream
 from unreel.shards.timing import find_grid, storage_rate
 
 __all__ = ["SKIPPED", "Probe", "probe"]
@@ -103,6 +105,10 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     lead: float = 0.0
     """Seconds from the container's beginning, where a player's clock starts, to the first decoded picture."""
+    captions: tuple[Caption, ...] = ()
+    """Words of a track of text subtitles, ascending, on the clock of the first decoded picture."""
+    language: str | None = None
+    """ISO 639-1 code of these words, where the track tells it."""
     original: Original
 
     @property
@@ -160,6 +166,15 @@ class _Contents(msgspec.Struct, frozen=True):
     ends: dict[int, Fraction]
     """Index of a stream → seconds at which its last packet ends."""
     packets: _Packets
+    subtitles: Subtitles | None
+    """Of a track of text; None: there is none."""
+
+    @property
+    def captions(self) -> tuple[Caption, ...]:
+        first = self.first
+        if self.subtitles is None or first.pts is None or first.time_base is None:
+            return ()
+        return self.subtitles.captions(first.pts * first.time_base)
 
 
 def probe(source: SourceFile, profile: Profile, limits: Limits = DEFAULT_LIMITS) -> Probe:
@@ -284,6 +299,8 @@ def _measure(container: InputContainer, demuxer: str, digest: str, profile: Prof
         counted=demuxer in _TIMES_NOT_EACH_FRAME and timing.regular,
         seconds=timing.seconds,
         lead=_lead(container, contents.first),
+        captions=contents.captions,
+        language=contents.subtitles.language if contents.subtitles and contents.captions else None,
         original=_original(demuxer, stream, audio, contents, timing.seconds),
     )
 
@@ -364,6 +381,8 @@ def _read_through(
 ) -> _Contents:
     first: VideoFrame | None = None
     packets = _Packets()
+    track = subtitle_stream(container)
+    subtitles = None if track is None else Subtitles(track)
     ends: dict[int, Fraction] = {}
     for packet in container.demux():
         time = packet.dts if packet.pts is None else packet.pts
@@ -377,13 +396,15 @@ def _read_through(
             limits.check("frames", len(packets.times))
         elif audio is not None and packet.stream_index == audio.index:
             packets.audio_bytes += packet.size
+        elif subtitles is not None:
+            subtitles.add(packet)
         here = (time + (packet.duration or 0)) * packet.time_base
         ends[packet.stream_index] = max(ends.get(packet.stream_index, here), here)
     # A decoder may hold a single picture back until it knows that no other follows.
     first = first or next(iter(stream.decode(None)), None)
     if first is None:
         raise MediaRefused("damaged", "no picture could be decoded")
-    return _Contents(first, np.sort(np.array(packets.times, np.int64)), ends, packets)
+    return _Contents(first, np.sort(np.array(packets.times, np.int64)), ends, packets, subtitles)
 
 
 def _read_sound(container: InputContainer, audio: av.AudioStream, limits: Limits) -> tuple[float, float]:
