@@ -17,6 +17,8 @@ _SLACK: Final = STEP_RATE // 2 + 1
 _SHORTEST: Final = STEP_RATE - 1
 """Steps that two curves must share to be compared."""
 _QUIETEST: Final = -60.0
+_QUIET: Final = 0.35
+"""Mean motion, in levels, below which most of it is noise of the encoder."""
 _LEAST_MOTION: Final = 0.05
 _LEAST_LOUDNESS: Final = 1.0
 """Standard deviations (of the logarithm, of dB) below which a curve is flat: what is left is the encoder's noise."""
@@ -35,8 +37,8 @@ class Likeness(msgspec.Struct, frozen=True, kw_only=True):
     share: float = 0.8
     """Share of the shorter sample's seconds that the longer one has to show, all at one offset."""
     motion: float = 0.85
-    """Correlation of the motion curves from which two samples move alike; 0 asks the hashes alone. One camera and one
-    speaker give hashes as near as copies do, and other motion."""
+    """Correlation of the motion curves from which two samples move alike; 0 asks the hashes alone where sound does
+    not decide. One camera and one speaker give hashes as near as copies do, and other motion."""
     sound: float = 0.95
     """The same of the loudness, which decides where both have sound: encoding anew leaves 0.99 and more, other sentences of
     one speaker reach 0.90."""
@@ -56,6 +58,10 @@ class Trace(msgspec.Struct, frozen=True):
 
     motion: NDArray[np.float32]
     loudness: NDArray[np.float32]
+    quiet: bool = False
+    """So little moves that the curve is mostly the noise of the source's encoder."""
+    start: int = 0
+    """Step of the source at which the sample begins."""
 
 
 def trace_of(sidecar: Sidecar) -> Trace:
@@ -67,33 +73,45 @@ def trace_of(sidecar: Sidecar) -> Trace:
         # Frame 0 has no frame before it.
         motion = np.log(_smooth(np.concatenate([motion[1:2], motion[1:]])) + 0.1)
     loudness = np.maximum(facts.loudness_curve, _QUIETEST)
-    return Trace(_at_steps(motion, rate) if len(motion) > 1 else none, _at_steps(loudness, rate))
+    return Trace(
+        _at_steps(motion, rate) if len(motion) > 1 else none,
+        _at_steps(loudness, rate),
+        quiet=len(motion) > 0 and float(facts.motion_curve.mean()) < _QUIET,
+        start=round(sidecar.source.start_frame / rate * STEP_RATE),
+    )
 
 
 def agreement(one: Trace, other: Trace, offset: int, likeness: Likeness) -> bool:
     """Whether two samples agree over time, where second 0 of `one` is about second `offset` of `other`.
 
     Where both have sound that is not flat it decides, else motion. Two that stand still agree; one that stands still and one
-    that moves do not.
+    that moves do not. Two that hardly move do not agree at one place of their files: an encoder's noise has the same rhythm
+    from the start of every file.
     """
-    for curves, spread, least in (
-        ((one.loudness, other.loudness), _LEAST_LOUDNESS, likeness.sound),
-        ((one.motion, other.motion), _LEAST_MOTION, likeness.motion),
-    ):
-        flat = [len(curve) < _SHORTEST or curve.std() < spread for curve in curves]
-        if not any(flat):
-            return least == 0 or _correlation(*curves, offset * STEP_RATE) >= least
-    return likeness.motion == 0 or all(flat)
+    if not (_flat(one.loudness, _LEAST_LOUDNESS) or _flat(other.loudness, _LEAST_LOUDNESS)):
+        return _correlation(one.loudness, other.loudness, offset * STEP_RATE)[0] >= likeness.sound
+    if likeness.motion == 0:
+        return True
+    flat = [_flat(trace.motion, _LEAST_MOTION) for trace in (one, other)]
+    if any(flat):
+        return all(flat)
+    found, lag = _correlation(one.motion, other.motion, offset * STEP_RATE)
+    same_place = abs(one.start - other.start - lag) <= 1
+    return found >= likeness.motion and not (one.quiet and other.quiet and same_place)
 
 
-def _correlation(one: NDArray[np.float32], other: NDArray[np.float32], offset: int) -> float:
-    """The largest correlation of the part that both have, over offsets around `offset`."""
+def _flat(curve: NDArray[np.float32], spread: float) -> bool:
+    return len(curve) < _SHORTEST or float(curve.std()) < spread
+
+
+def _correlation(one: NDArray[np.float32], other: NDArray[np.float32], offset: int) -> tuple[float, int]:
+    """The largest correlation of the part that both have, over offsets around `offset`, and its offset."""
     found = []
     for lag in range(offset - _SLACK, offset + _SLACK + 1):
         first, stop = max(0, -lag), min(len(one), len(other) - lag)
         if stop - first >= _SHORTEST:
-            found.append(_pearson(one[first:stop], other[first + lag : stop + lag]))
-    return max(found, default=0.0)
+            found.append((_pearson(one[first:stop], other[first + lag : stop + lag]), lag))
+    return max(found, default=(0.0, offset))
 
 
 def _pearson(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

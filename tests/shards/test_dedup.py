@@ -251,3 +251,15 @@ def test_samples_without_hashes_are_counted_and_kept(shards: Path) -> None:
     )
     found = dedup(shards)
     assert (found.samples, found.unmeasured, found.duplicates) == (6, 6, ())
+
+
+def test_an_encoders_noise_is_no_evidence_at_one_place_of_two_files() -> None:
+    noise = np.random.default_rng(5).random(10 * STEP_RATE).astype(np.float32)
+    silent = np.zeros(0, np.float32)
+    first, second = (Trace(noise, silent, quiet=True, start=start) for start in (0, 0))
+    assert not agreement(first, second, 0, Likeness())
+    assert agreement(first, msgspec.structs.replace(second, quiet=False), 0, Likeness())
+    later = Trace(noise[50:], silent, quiet=True, start=0)
+    assert agreement(later, first, 2, Likeness()), "a copy without its beginning has its rhythm elsewhere"
+    cut = msgspec.structs.replace(later, start=50)
+    assert not agreement(cut, first, 2, Likeness())
