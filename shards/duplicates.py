@@ -85,8 +85,9 @@ def find_duplicates(
         places = _Places(candidates, order, likeness, same_source)
         places.add(table, kept.runs)
         places.add(table, [_Run(table)])
-        found += _settle(places, trace, kept.dropped)
-        kept.take(table)
+        dropped: set[int] = set()
+        found += _settle(places, trace, dropped)
+        kept.take(table.where(~np.isin(table.ranks, np.fromiter(dropped, np.int64))))
         progress(min(start + _BLOCK, len(order)), len(order))
     return found
 
@@ -128,11 +129,9 @@ class _Kept:
 
     def __init__(self) -> None:
         self.runs: list[_Run] = []
-        self.dropped: set[int] = set()
 
     def take(self, table: _Table) -> None:
-        """Add what was not dropped of a block."""
-        table = table.where(~np.isin(table.ranks, np.fromiter(self.dropped, np.int64)))
+        """Add words of samples that are kept."""
         while self.runs and len(self.runs[-1].table.words) <= len(table.words):
             older = self.runs.pop().table
             table = _Table(

@@ -93,7 +93,7 @@ def datasets(draw: st.DrawFn) -> list[Candidate]:
     return clips
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     clips=datasets(),
     distance=st.integers(0, 9),
