@@ -68,6 +68,8 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     is no picture."""
     filtered: dict[str, int] = {}
     """Clips that were not kept, by the first rule that each breaks."""
+    copied: int = 0
+    """Clips, kept or not, whose picture is the source's own packets."""
 
 
 class BuildSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +85,8 @@ class BuildSummary(msgspec.Struct, frozen=True, kw_only=True):
     """Rules that every sample keeps to."""
     filtered: dict[str, int] = {}
     """Clips of all sources that were not kept, by the first rule that each breaks."""
+    copied: int = 0
+    """Clips whose picture is the source's own packets, where the profile copies; they are counted before rules."""
     repeated: tuple[str, ...] = ()
     """Rows of manifests that say what another row has said, in a sentence each; they are no sources."""
 
@@ -427,6 +431,7 @@ def _build_source(entry: Entry, job: _ShardJob, writer: ShardWriter, note: Note)
         samples=len(built) - filtered.total(),
         dropped_frames=built.dropped,
         filtered=dict(filtered),
+        copied=built.copied,
     )
     return report if report.samples else _all_filtered(report)
 
@@ -473,6 +478,7 @@ def _summarise(
         samples=sum(report.samples for report in ordered),
         reports=ordered,
         filtered=all_filtered(ordered),
+        copied=sum(report.copied for report in ordered),
         **rest,
     )
 

@@ -2,12 +2,13 @@
 
 import heapq
 import sys
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
-__all__ = ["Footage", "Piece", "Spread", "cut", "wanted_pieces"]
+__all__ = ["Footage", "Piece", "Spread", "cut", "cut_at_keys", "wanted_pieces"]
 
 Item = TypeVar("Item")
 
@@ -79,6 +80,34 @@ def cut(
         # A window that was not filled is the end of the source.
         if clip.stop < piece.stop and (cuts or end == due):
             heapq.heappush(heap, piece._replace(start=clip.stop))
+
+
+def cut_at_keys(
+    footage: Footage,
+    keys: Sequence[int],
+    frames: int,
+    *,
+    shortest: int,
+    longest: int,
+    dropped: Counter[str],
+) -> Iterator[Piece]:
+    """Cut a source of `frames` frames where groups of pictures begin: as many whole ones as `longest` holds.
+
+    `keys` ascend from 0, no two of them further apart than `longest`. A part shorter than `shortest` is left out and counted
+    in `dropped` as `short-rest`.
+    """
+    edges, start = [*keys, frames], 0
+    while start < frames:
+        stop = edges[bisect_right(edges, start + longest) - 1]
+        piece = Piece(start, stop, 0)
+        if piece.frames < shortest:
+            dropped["short-rest"] += piece.frames
+        elif footage.reach(start, stop) == stop:
+            yield piece
+        else:
+            # The decode ended early, and says why when it is asked to finish.
+            return
+        start = stop
 
 
 class Spread(Generic[Item]):

@@ -15,13 +15,13 @@ from unreel.shards.codecs import CODECS
 from unreel.shards.profiles import Profile
 from unreel.shards.sample import Audio, Packets, Video, pack_column
 
-__all__ = ["encode_picture", "encode_sound", "to_rgb"]
+__all__ = ["MUXER", "describe_picture", "encode_picture", "encode_sound", "to_rgb"]
 
 # Code points of ITU-T H.273 for matrix, primaries and transfer.
 _COLOUR: Final = {"bt709": (1, 1, 1), "smpte170m": (6, 6, 6)}
 _LIMITED_RANGE: Final = 1
 # No version strings and no clock in the file; no edit list, so that frame 0 is at time 0 for every reader.
-_MUXER: Final = {"fflags": "+bitexact", "use_editlist": "0"}
+MUXER: Final = {"fflags": "+bitexact", "use_editlist": "0"}
 
 # Codec of a profile → encoder, muxer, options.
 _SOUND: Final[Mapping[str, tuple[Literal["flac", "libopus"], str, dict[str, str]]]] = {
@@ -35,7 +35,7 @@ def encode_picture(yuv: NDArray[np.uint8], rate: Fraction, profile: Profile) -> 
     """Encode frames: uint8 `[T, H * 3 / 2, W]` planar 4:2:0 of limited range → (MP4, what the sidecar says of it)."""
     buffer = io.BytesIO()
     height, width = yuv.shape[1] * 2 // 3, yuv.shape[2]
-    with av.open(buffer, "w", format="mp4", options=_MUXER) as container:
+    with av.open(buffer, "w", format="mp4", options=MUXER) as container:
         encoder, options = CODECS[profile.codec].encoder, profile.encoder_options
         stream = cast(VideoStream, container.add_stream(encoder, rate=rate, options=options))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -47,7 +47,7 @@ def encode_picture(yuv: NDArray[np.uint8], rate: Fraction, profile: Profile) -> 
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     payload = buffer.getvalue()
-    return payload, _describe(payload, rate, profile)
+    return payload, describe_picture(payload, rate, profile)
 
 
 def _tag(context: av.VideoCodecContext, profile: Profile) -> None:
@@ -56,7 +56,7 @@ def _tag(context: av.VideoCodecContext, profile: Profile) -> None:
     context.colorspace, context.color_primaries, context.color_trc = _COLOUR[profile.matrix]
 
 
-def _describe(payload: bytes, rate: Fraction, profile: Profile) -> Video:
+def describe_picture(payload: bytes, rate: Fraction, profile: Profile) -> Video:
     """Read the packet table back from the file that was written: it is what readers will rely on."""
     with av.open(io.BytesIO(payload), "r", format="mov") as container:
         stream = container.streams.video[0]

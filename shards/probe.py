@@ -33,7 +33,7 @@ from unreel.shards.sources import SourceFile, is_plain_file
 from unreel.shards.subtitles import Subtitles, subtitle_stream
 from unreel.shards.timing import find_grid, storage_rate
 
-__all__ = ["SKIPPED", "Probe", "probe"]
+__all__ = ["SKIPPED", "Probe", "open_options", "probe"]
 
 SKIPPED: Final = frozenset(
     {
@@ -100,6 +100,8 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """Of the frames at that rate, every `stride`-th is stored; 1 unless each becomes a still picture."""
     counted: bool = False
     """The frames' places are counted, because the container does not time each of them."""
+    regular: bool = False
+    """The source's frames are one period apart, none is missing."""
     pictures: int = 0
     """Pictures that the packets promise, from the first on that can be decoded."""
     seconds: float = 0.0
@@ -212,7 +214,7 @@ def probe(source: SourceFile, profile: Profile, limits: Limits = DEFAULT_LIMITS)
 
 
 def _open(source: SourceFile, demuxer: str, digest: str, profile: Profile, limits: Limits) -> Probe:
-    with av.open(f"file:{source.path}", format=demuxer, options=_open_options(limits)) as container:
+    with av.open(f"file:{source.path}", format=demuxer, options=open_options(limits)) as container:
         return _measure(container, demuxer, digest, profile, limits)
 
 
@@ -259,7 +261,7 @@ def _measure_still(path: str, form: str, digest: str, profile: Profile, limits: 
     return Probe(id=digest, demuxer=form, still=True, width=width, height=height, original=original)
 
 
-def _open_options(limits: Limits) -> dict[str, str]:
+def open_options(limits: Limits) -> dict[str, str]:
     """For the container, and for the decoders by which FFmpeg finds out what is in it."""
     return {
         "protocol_whitelist": "file",
@@ -294,6 +296,7 @@ def _measure(container: InputContainer, demuxer: str, digest: str, profile: Prof
         height=height,
         rate=timing.rate.as_integer_ratio(),
         step=timing.step,
+        regular=timing.regular,
         pictures=_promised(contents),
         stride=profile.picture_stride(timing.rate),
         counted=demuxer in _TIMES_NOT_EACH_FRAME and timing.regular,

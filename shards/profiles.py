@@ -46,6 +46,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """YUV matrix of the stored picture, converted to and tagged; the range is limited."""
     gop: int = 16
     """Distance of two key frames: 16-frame random access costs a quarter of GOP 250 for 7 % more bytes."""
+    copy: Literal["never", "when-conforming"] = "never"
+    """`when-conforming`: a picture that already is what the profile stores is copied packet by packet, see docs/profiles.md."""
     side: int = 128
     multiple: int = 16
     max_rate: int = 30
@@ -128,6 +130,7 @@ _CHOICES: Final[Mapping[str, tuple[str | int, ...]]] = {
     "pictures": ("store", "skip"),
     "codec": tuple(CODECS),
     "matrix": ("bt709", "smpte170m"),
+    "copy": ("never", "when-conforming"),
     "audio_codec": ("flac", "opus"),
     "audio_channels": (1, 2),
 }
@@ -170,6 +173,13 @@ def _check_together(profile: Profile) -> None:
     _demand(profile, "audio_rate", known, f"{_OPUS_RATE} for Opus; other rates need audio_codec flac")
     whole = profile.audio_rate % STEP_RATE == 0
     _demand(profile, "audio_rate", whole, f"a multiple of {STEP_RATE}: facts are counted in steps of 40 ms")
+    clips = profile.videos == "clips" and profile.codec in ("h264", "hevc") and not profile.scenes
+    _demand(
+        profile,
+        "copy",
+        profile.copy == "never" or clips,
+        "never, unless videos become clips of h264 or hevc and scenes is off",
+    )
     cap = profile.clips_per_source
     _demand(profile, "clips_per_source", cap is None or cap >= 1, "1 or more, or to leave it out")
     shortest = profile.min_seconds

@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from unreel.shards.cutting import Footage, Piece, Spread, cut, wanted_pieces
+from unreel.shards.copying import StoredPackets, why_encoded
+from unreel.shards.cutting import Footage, Piece, Spread, cut, cut_at_keys, wanted_pieces
 from unreel.shards.encode import encode_picture, encode_sound, to_rgb
 from unreel.shards.errors import MediaRefused
 from unreel.shards.facts import picture_facts, sound_facts, still_facts, take_facts
@@ -20,8 +21,15 @@ from unreel.shards.limits import DEFAULT_LIMITS, Limits
 from unreel.shards.pictures import encode_jpeg
 from unreel.shards.probe import Probe
 from unreel.shards.profiles import Profile
-from unreel.shards.sample import STEP_RATE, Facts, Image, Sidecar, Source, pack_column
-from unreel.shards.sandbox import PictureRequest, store_safely
+from unreel.shards.sample import STEP_RATE, Facts, Image, Sidecar, Source, Video, pack_column
+from unreel.shards.sandbox import (
+    ConformRequest,
+    CopyRequest,
+    PictureRequest,
+    copy_safely,
+    find_safely,
+    store_safely,
+)
 from unreel.shards.sources import SourceFile
 from unreel.shards.spool import Parked, Spool
 from unreel.shards.timing import shown_frames
@@ -69,6 +77,8 @@ class _Task:
     profile: Profile
     limits: Limits
     spool: Spool
+    copied: StoredPackets | None = None
+    """Packets of the source's picture, where they are what the samples hold."""
 
     def park(self, piece: Piece, sidecar: Sidecar, members: Members) -> _Part:
         return _Part(piece, sidecar, self.spool.park(members))
@@ -87,6 +97,12 @@ class BuiltSource:
 
     def __len__(self) -> int:
         return len(self.parts)
+
+    @property
+    def copied(self) -> int:
+        """Samples whose picture is the source's own packets."""
+        videos = (part.sidecar.video for part in self.parts)
+        return sum(video is not None and video.copied for video in videos)
 
     def samples(self) -> Iterator[Sample]:
         """The samples, in the order of time."""
@@ -134,6 +150,7 @@ def _cut_up(task: _Task, dropped: Counter[str]) -> list[_Part]:
     if task.probe.video is None:
         return _cut_sound(task, dropped)
     with PictureDecode(task.source.path, task.probe, task.profile, task.limits) as decode:
+        task = replace(task, copied=_packets_to_copy(task))
         encode = _encode_frame if task.profile.videos == "frames" else _encode_clip
         parts = _cut(task, decode, encode, dropped)
         times = decode.finish()
@@ -158,18 +175,9 @@ def _cut(
     dropped: Counter[str],
 ) -> list[_Part]:
     """Cut a source while it is being decoded; parts in the order of time."""
-    profile, rate = task.profile, task.probe.sample_rate
-    single = profile.videos == "frames" and task.probe.video is not None
-    spread: Spread[_Part] = Spread(profile.clips_per_source)
+    spread: Spread[_Part] = Spread(task.profile.clips_per_source)
     frames = 0
-    for piece in cut(
-        decode,
-        wanted_pieces(task.source.spans, rate),
-        shortest=1 if single else profile.min_frames(rate),
-        longest=1 if single else profile.clip_frames(rate),
-        scenes=profile.scenes and not single,
-        dropped=dropped,
-    ):
+    for piece in _pieces(task, decode, dropped):
         frames += piece.frames
         if spread.wants_next():
             spread.add(encode(task, piece, decode.clip(piece)))
@@ -178,9 +186,50 @@ def _cut(
     return parts
 
 
+def _pieces(task: _Task, decode: Footage, dropped: Counter[str]) -> Iterator[Piece]:
+    profile, rate = task.profile, task.probe.sample_rate
+    shortest, longest = profile.min_frames(rate), profile.clip_frames(rate)
+    if task.copied is not None:
+        keys, frames = task.copied.keys.tolist(), len(task.copied)
+        return cut_at_keys(decode, keys, frames, shortest=shortest, longest=longest, dropped=dropped)
+    single = profile.videos == "frames" and task.probe.video is not None
+    return cut(
+        decode,
+        wanted_pieces(task.source.spans, rate),
+        shortest=1 if single else shortest,
+        longest=1 if single else longest,
+        scenes=profile.scenes and not single,
+        dropped=dropped,
+    )
+
+
+def _packets_to_copy(task: _Task) -> StoredPackets | None:
+    """The packets of a source that needs no encoding; None where it does."""
+    path, probe, profile = task.source.path, task.probe, task.profile
+    if why_encoded(task.source, probe, profile):
+        return None
+    request = ConformRequest(path=path, probe=probe, profile=profile, limits=task.limits)
+    return find_safely(request).packets
+
+
+def _picture(task: _Task, piece: Piece, clip: RawClip) -> tuple[bytes, Video]:
+    if task.copied is None:
+        return encode_picture(clip.yuv, task.probe.frame_rate, task.profile)
+    packets = task.copied.part(piece.start, piece.stop)
+    request = CopyRequest(
+        path=task.source.path,
+        probe=task.probe,
+        profile=task.profile,
+        packets=packets,
+        limits=task.limits,
+    )
+    found = copy_safely(request)
+    return found.payload, found.video
+
+
 def _encode_clip(task: _Task, piece: Piece, clip: RawClip) -> _Part:
     probe, profile, audio = task.probe, task.profile, None
-    payload, video = encode_picture(clip.yuv, probe.frame_rate, profile)
+    payload, video = _picture(task, piece, clip)
     assert video.frames == len(clip.yuv), (
         f"{profile.codec} encoder made {video.frames} packets of {len(clip.yuv)} frames"
     )

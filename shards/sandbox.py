@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from unreel.shards.copying import CopiedClip, StoredPackets, Verdict
 from unreel.shards.errors import MediaRefused
 from unreel.shards.isolation import start_without_network
 from unreel.shards.limits import Limits
@@ -31,11 +32,16 @@ from unreel.shards.sources import SourceFile
 __all__ = [
     "LENGTH",
     "Answer",
+    "AnyRequest",
+    "ConformRequest",
+    "CopyRequest",
     "MemberRequest",
     "PictureRequest",
     "Request",
     "StoredPicture",
+    "copy_safely",
     "describe_safely",
+    "find_safely",
     "probe_safely",
     "store_safely",
 ]
@@ -81,6 +87,28 @@ class PictureRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     limits: Limits
 
 
+class ConformRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What the process is asked: which packets of this source can be copied?"""
+
+    path: str
+    probe: Probe
+    profile: Profile
+    limits: Limits
+
+
+class CopyRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What the process is asked: these packets of the source as a member."""
+
+    path: str
+    probe: Probe
+    profile: Profile
+    packets: StoredPackets
+    limits: Limits
+
+
+AnyRequest = Request | MemberRequest | PictureRequest | ConformRequest | CopyRequest
+
+
 class StoredPicture(msgspec.Struct, frozen=True):
     """A still picture as it is stored."""
 
@@ -95,6 +123,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     probe: Probe | None = None
     member: Described | None = None
     picture: StoredPicture | None = None
+    verdict: Verdict | None = None
+    clip: CopiedClip | None = None
     refused: tuple[str, str] | None = None
     failed: str | None = None
 
@@ -134,9 +164,29 @@ def store_safely(request: PictureRequest) -> StoredPicture:
     return answer.picture
 
 
-def _answer(
-    request: Request | MemberRequest | PictureRequest, path: str, limits: Limits, size: int
-) -> Answer:
+def find_safely(request: ConformRequest) -> Verdict:
+    """`find_packets_to_copy` in a process of its own.
+
+    Raises:
+        MediaRefused: the process did not survive it; see `probe_safely`.
+    """
+    answer = _answer(request, request.path, request.limits, os.path.getsize(request.path))
+    assert answer.verdict is not None
+    return answer.verdict
+
+
+def copy_safely(request: CopyRequest) -> CopiedClip:
+    """`clip_of` in a process of its own.
+
+    Raises:
+        MediaRefused: as `clip_of` does, or because the process did not survive it; see `probe_safely`.
+    """
+    answer = _answer(request, request.path, request.limits, os.path.getsize(request.path))
+    assert answer.clip is not None
+    return answer.clip
+
+
+def _answer(request: AnyRequest, path: str, limits: Limits, size: int) -> Answer:
     with _lock:
         data = _ask(msgspec.json.encode(request), limits, limits.probe_wall(size))
     answer = msgspec.json.decode(data, type=Answer)

@@ -10,22 +10,37 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from unreel.shards.copying import CopiedClip, clip_of, find_packets_to_copy
 from unreel.shards.errors import MediaRefused
 from unreel.shards.members import Described, describe_member
 from unreel.shards.pictures import open_picture, store_picture
 from unreel.shards.probe import probe
-from unreel.shards.sandbox import LENGTH, Answer, MemberRequest, PictureRequest, Request, StoredPicture
+from unreel.shards.sandbox import (
+    LENGTH,
+    Answer,
+    AnyRequest,
+    ConformRequest,
+    CopyRequest,
+    MemberRequest,
+    PictureRequest,
+    StoredPicture,
+)
 
 __all__ = ["answer", "main"]
 
 _PR_SET_PDEATHSIG: Final = 1
 
 
-def answer(request: Request | MemberRequest | PictureRequest) -> Answer:
+def answer(request: AnyRequest) -> Answer:
     """What a source, a member or a picture is, or why it is refused."""
     try:
         if isinstance(request, PictureRequest):
             return Answer(picture=_store(request))
+        if isinstance(request, ConformRequest):
+            found = find_packets_to_copy(request.path, request.probe, request.profile, request.limits)
+            return Answer(verdict=found)
+        if isinstance(request, CopyRequest):
+            return Answer(clip=_copy(request))
         if isinstance(request, MemberRequest):
             return Answer(member=_describe(request))
         return Answer(probe=probe(request.source, request.profile, request.limits))
@@ -50,6 +65,10 @@ def _store(request: PictureRequest) -> StoredPicture:
     return StoredPicture(jpeg, pixels.tobytes())
 
 
+def _copy(request: CopyRequest) -> CopiedClip:
+    return clip_of(request.path, request.probe, request.profile, request.packets, request.limits)
+
+
 def main() -> None:
     """Answer until the other side has gone."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -59,9 +78,7 @@ def main() -> None:
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     while length := requests.read(LENGTH.size):
-        request = msgspec.json.decode(
-            requests.read(LENGTH.unpack(length)[0]), type=Request | MemberRequest | PictureRequest
-        )
+        request = msgspec.json.decode(requests.read(LENGTH.unpack(length)[0]), type=AnyRequest)
         _send(answers, msgspec.json.encode(answer(request)))
 
 

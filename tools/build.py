@@ -70,6 +70,13 @@ def build(
             help="At most so many clips of one source, evenly spread.  [default: the profile's, all]"
         ),
     ] = None,
+    copy: Annotated[
+        bool | None,
+        typer.Option(
+            "--copy/--no-copy",
+            help="Copy pictures that already are what the profile stores.  [default: the profile's, no]",
+        ),
+    ] = None,
     shard_bytes: Annotated[
         str | None,
         typer.Option(help="Expected size of a shard, such as 64MiB.  [default: 4 to 256 MiB by the whole]"),
@@ -148,7 +155,12 @@ def build(
     *sources, out = _split(paths or [])
     target = None if shard_bytes is None else read_size("--shard-bytes", shard_bytes)
     with stop_in_good_order(), closing(Bars()) as bars, _engine(engine, address, workers) as running:
-        changes = {"clip_seconds": clip_seconds, "scenes": scenes, "clips_per_source": clips_per_source}
+        changes = {
+            "clip_seconds": clip_seconds,
+            "scenes": scenes,
+            "clips_per_source": clips_per_source,
+            "copy": None if copy is None else "when-conforming" if copy else "never",
+        }
         settings: dict[str, Any] = {
             "profile": find_profile(profile, **changes),
             "engine": running,
@@ -244,6 +256,8 @@ def _print_summary(summary: "BuildSummary", out: str) -> None:
         console.print(f"{count:7}  {reason}")
     for rule, count in summary.filtered.items():
         console.print(f"{count:7}  clips dropped: not {rule}")
+    if summary.copied:
+        console.print(f"{summary.copied:7}  clips whose picture was copied, not encoded")
     if summary.repeated:
         console.print(f"{len(summary.repeated):7}  rows of manifests say what another says")
     console.print(
