@@ -68,7 +68,7 @@ class RowBackend:
         return None
 
     def _declines_image(self, image: Image) -> str | None:
-        return f"{self.name} takes no still pictures; packets does"
+        return f"{self.name} takes no still pictures; packets and dali do"
 
     def _pictures(self, sample: EncodedSample, plan: Plan, out: NDArray[np.uint8]) -> None:
         """Write the plan's frames, cropped to its window, RGB, into `out` `[T, H, W, 3]`."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unreel.pipelines.decode.screen import screen_image
 from unreel.shards.errors import DecodeFailed
 from unreel.shards.reader import EncodedSample
 from unreel.shards.sample import Packets, pack_column
@@ -35,7 +36,7 @@ def stream_of(sample: EncodedSample) -> Stream:
     """The pictures of a sample; a JPEG picture is a stream of one packet and one frame, BT.601 as JFIF says.
 
     Raises:
-        DecodeFailed: the member was not read.
+        DecodeFailed: the member was not read, or is no whole JPEG of the sidecar's size.
     """
     video, image = sample.sidecar.video, sample.sidecar.image
     described = video or image
@@ -47,6 +48,7 @@ def stream_of(sample: EncodedSample) -> Stream:
         size = video.width, video.height, video.frames
         return Stream(data, video.codec, *size, video.matrix, video.extradata, video.packets)
     assert image is not None
+    screen_image(image, data)
     return Stream(data, image.codec, image.width, image.height, 1, "smpte170m", b"", _one(len(data)))
 
 
