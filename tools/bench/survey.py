@@ -75,7 +75,7 @@ def bounds_of(case: Case) -> Bounds:
     tick = _COARSE if case.coarse else _SAMPLE
     moved = _HALF_FRAME if case.variable else 0.0
     guess = _GUESS if case.guessed else 0.0
-    return Bounds(sound=tick, picture=tick + moved + guess, content=max(tick, case.lost / AUDIO_RATE) + moved)
+    return Bounds(sound=tick, picture=tick + moved + guess, content=tick + case.lost / AUDIO_RATE + moved)
 
 
 def survey(
