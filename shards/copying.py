@@ -4,10 +4,9 @@ FFmpeg runs inside this process: `sandbox` has the same for sources that are not
 """
 
 import io
-import mmap
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Final
+from typing import BinaryIO, Final
 
 import av
 import msgspec
@@ -99,7 +98,7 @@ def find_packets_to_copy(path: str, probe: Probe, profile: Profile, limits: Limi
     """Whether the packets of a source, for which `why_encoded` has nothing to say, keep the contract."""
     try:
         return Verdict(_find_packets(path, probe, profile, limits))
-    except FAILURES as error:
+    except (*FAILURES, OSError) as error:
         return Verdict(None, str(error))
 
 
@@ -108,17 +107,19 @@ def _find_packets(path: str, probe: Probe, profile: Profile, limits: Limits) -> 
         assert probe.video is not None
         stream = container.streams[probe.video]
         assert isinstance(stream, VideoStream)
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with open(path, "rb") as file:
             extradata = bytes(stream.codec_context.extradata or b"")
             _demand(is_progressive(profile.codec, extradata), "interlaced, or a header that is not MP4's own")
-            packets = list(_checked_packets(container, stream, data, extradata, profile.codec))
-            _demand(len(packets) == probe.pictures, f"{len(packets)} packets of {probe.pictures} pictures")
-            _check_times(packets, stream, probe)
-            rows = np.array([(packet.pos, packet.size, packet.is_keyframe) for packet in packets], np.int64)
+            packets = _checked_packets(container, stream, file, extradata, profile.codec)
+            rows = np.array(
+                [(packet.pos, packet.size, packet.is_keyframe, packet.pts) for packet in packets], np.int64
+            )
+            _demand(len(rows) == probe.pictures, f"{len(rows)} packets of {probe.pictures} pictures")
+            _check_times(rows[:, 3], stream, probe)
             _demand(
                 bool((np.diff(rows[:, 0]) >= rows[:-1, 1]).all()), "packets that are shown more than once"
             )
-            _check_first(bytes(packets[0]), extradata, probe, profile)
+            _check_first(_read(file, *rows[0, :2]), extradata, probe, profile)
     stored = StoredPackets(
         offset=rows[:, 0].astype("<u8").tobytes(),
         size=rows[:, 1].astype("<u4").tobytes(),
@@ -135,7 +136,7 @@ def _demand(kept: bool, why: str) -> None:
 
 
 def _checked_packets(
-    container: InputContainer, stream: VideoStream, data: mmap.mmap, extradata: bytes, codec: str
+    container: InputContainer, stream: VideoStream, file: BinaryIO, extradata: bytes, codec: str
 ) -> Iterator[av.Packet]:
     known = NAL_TYPES[codec]
     for packet in container.demux(stream):
@@ -146,16 +147,21 @@ def _checked_packets(
         _demand(
             packet.pts is not None and packet.pts == packet.dts, "frames that are not timed in their order"
         )
-        payload, place = bytes(packet), packet.pos or 0
-        _demand(data[place : place + len(payload)] == payload, "packets that the container changes")
+        payload = bytes(packet)
+        same = packet.pos is not None and _read(file, packet.pos, packet.size) == payload
+        _demand(same, "packets that the container changes")
         kinds = {known.kind(unit) for unit in nal_units(payload, known.length_size(extradata))}
         _demand(kinds.isdisjoint(known.headers), "parameter sets inside packets")
         _demand(packet.is_keyframe == (not kinds.isdisjoint(known.idr)), "open groups of pictures")
         yield packet
 
 
-def _check_times(packets: list[av.Packet], stream: VideoStream, probe: Probe) -> None:
-    times = np.array([packet.pts for packet in packets], np.int64)
+def _read(file: BinaryIO, offset: int, size: int) -> bytes:
+    file.seek(int(offset))
+    return file.read(int(size))
+
+
+def _check_times(times: NDArray[np.int64], stream: VideoStream, probe: Probe) -> None:
     places = (times - times[0]) * float((stream.time_base or 0) * probe.frame_rate)
     off = np.abs(places - np.arange(len(times))).max()
     _demand(bool(off <= _OFF_THE_GRID), "frames that are not one period apart")
@@ -190,8 +196,7 @@ def clip_of(path: str, probe: Probe, profile: Profile, packets: StoredPackets, l
         assert isinstance(template, VideoStream)
         stream = output.add_stream_from_template(template)
         for index, (offset, size) in enumerate(places):
-            file.seek(int(offset))
-            packet = av.Packet(file.read(int(size)))
+            packet = av.Packet(_read(file, offset, size))
             packet.stream, packet.time_base = stream, 1 / Fraction(probe.frame_rate)
             packet.pts = packet.dts = index
             packet.duration, packet.is_keyframe = 1, bool(packets.key[index])
