@@ -12,7 +12,6 @@ from typing import Final
 import msgspec
 
 from unreel.shards.errors import MediaRefused
-from unreel.shards.fetch import fetch
 from unreel.shards.files import write_atomic
 from unreel.shards.limits import Limits
 from unreel.shards.probe import Probe
@@ -85,6 +84,8 @@ class Downloads(msgspec.Struct, frozen=True, kw_only=True):
         """
         path = Path(self.folder, _name(url))
         if not path.exists():
+            from unreel.shards.fetch import fetch  # brings an HTTP library with it
+
             fetch(url, path, limits=limits, patience=self.patience)
         if digest is not None and (found := _digest(path)) != digest:
             path.unlink()

@@ -4,7 +4,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from unreel.shards.analyse import Box
 
@@ -79,6 +78,8 @@ def _edges(luma: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_
 
 def _densest(still: NDArray[np.bool_]) -> Box | None:
     """The box of the group of neighbouring squares that holds the most still edges."""
+    from scipy import ndimage  # only clips with something still in them wait for its import
+
     height, width = (side // _SQUARE * _SQUARE for side in still.shape)
     squares = still[:height, :width].reshape(height // _SQUARE, _SQUARE, width // _SQUARE, _SQUARE)
     counts = squares.sum(axis=(1, 3))

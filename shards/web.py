@@ -1,6 +1,5 @@
 """Filesystems behind URLs, opened with care: schemes by name, no redirect to elsewhere, every wait has an end."""
 
-import asyncio
 import ipaddress
 import socket
 import time
@@ -180,6 +179,8 @@ async def _check_redirect(
 
 
 async def _addresses(host: str) -> set[str]:
+    import asyncio
+
     infos = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return {str(info[4][0]) for info in infos}
 
