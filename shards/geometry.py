@@ -33,6 +33,8 @@ def letterbox(
     for frame in _spread_pictures(container, stream, first, seconds):
         if (frame.width, frame.height) == (first.width, first.height):
             brightest = np.maximum(brightest, _grey(frame))
+        if fills_frame(brightest):
+            return None
     box = picture_box(brightest)
     return None if box is None else _even(box, *_turned_size(first))
 
@@ -56,7 +58,8 @@ def _spread_pictures(
 
 
 def _grey(frame: VideoFrame) -> NDArray[np.uint8]:
-    return np.rot90(frame.to_ndarray(format="gray"), quarter_turns(frame))
+    # The default starts threads for each picture: 3 ms instead of a tenth.
+    return np.rot90(frame.reformat(format="gray", threads=1).to_ndarray(), quarter_turns(frame))
 
 
 def quarter_turns(frame: VideoFrame) -> int:
