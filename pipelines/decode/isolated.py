@@ -57,7 +57,7 @@ class Isolated:
             raise ValueError(f"workers {workers}: at least 1")
         self.name = backend.name
         self.deaths: Counter[str] = Counter()
-        """`shard/key` → processes that died while they decoded it."""
+        """`shard/key` → processes in a row that died while they decoded it."""
         self._backend = backend
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode-isolated")
         # One in reserve: a process takes seconds to start, and the next row should not wait for it.
@@ -132,6 +132,9 @@ class Isolated:
         finally:
             with self._lock:
                 self._free.append(worker)
+        # A process may die for another reason, such as a want of memory: only deaths in a row are a sample's own.
+        with self._lock:
+            self.deaths.pop(name, None)
         return True
 
     def _take(self) -> "_Worker":
