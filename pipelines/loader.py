@@ -20,7 +20,7 @@ from torch import Tensor
 from unreel.pipelines.ahead import Ahead
 from unreel.pipelines.arranged import Sources, arranged
 from unreel.pipelines.criteria import Filters
-from unreel.pipelines.decode import choose_backend, make_backend
+from unreel.pipelines.decode import Choice, choose_backend, make_backend
 from unreel.pipelines.decode.backend import PIXELS, DecodeBackend
 from unreel.pipelines.decode.isolated import Isolated
 from unreel.pipelines.draws import Draws
@@ -82,6 +82,7 @@ class Loader:
         stats: where the time went.
         failures: which samples failed.
         selections: the samples that are used of each data set.
+        choice: what `auto` measured and chose; None where it has not chosen, or a backend was named.
     """
 
     def __init__(
@@ -146,6 +147,7 @@ class Loader:
         readers = [Reader(c) for c in mixture.catalogues]
         self._planner = Planner(readers, self._order(mixture), task, avoid=self.failures.quarantine)
         self._mine = np.arange(rank * local, (rank + 1) * local)
+        self.choice: Choice | None = None
         self._wanted, self._threads, self._workers = backend, threads, workers
         self._pixels = _checked_pixels(pixels, backend, workers)
         self._device = torch.device(device)
@@ -217,9 +219,9 @@ class Loader:
         name, device = self._wanted, str(self._device)
         if name == "auto":
             samples, plans = zip(*self._planner.trial(_TRIAL), strict=True)
-            choice = choose_backend(samples, plans, threads=self._threads, device=device)
-            logger.info("decode backend %s: %s", choice.name, choice)
-            name = choice.name
+            self.choice = choose_backend(samples, plans, threads=self._threads, device=device)
+            name = self.choice.name
+            logger.info("decode backend %s: %s", name, self.choice)
         if self._workers:
             return Isolated(make_backend(name, threads=1, device=device), workers=self._workers)
         return make_backend(name, threads=self._threads, device=device)

@@ -98,11 +98,18 @@ def run_training(config: "RunConfig", folder: "RunFolder", *, resume: bool = Fal
 
 
 def _note_pace(loader: "Loader", folder: "RunFolder") -> None:
-    """Write `RUN/loader.json`: where the loader's time went, of this session; the report reads it."""
+    """Write `RUN/loader.json`: where the loader's time went, of this session, and what `auto` measured; the report reads it."""
     import msgspec
 
     stats = loader.stats
-    record = {"steps": stats.steps, "clips": stats.clips, "elapsed": stats.elapsed, "seconds": stats.seconds}
+    record = {
+        "steps": stats.steps,
+        "clips": stats.clips,
+        "elapsed": stats.elapsed,
+        "seconds": stats.seconds,
+        "backend": loader.backend.name,
+        "choice": str(loader.choice or "named by the recipe"),
+    }
     (folder.path / "loader.json").write_bytes(msgspec.json.encode(record) + b"\n")
 
 

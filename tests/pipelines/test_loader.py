@@ -379,6 +379,9 @@ def test_auto_is_resolved_once_and_taken_over_on_resume(
         take(loader, 1)
         state = json.loads(json.dumps(loader.state_dict()))
     assert caplog.text.count("decode backend") == 1 and state["backend"] in caplog.text
+    assert loader.choice is not None and loader.choice.name == state["backend"]
+    assert str(loader.choice) in caplog.text and f"{state['backend']} " in str(loader.choice)
+    assert "clips/s" in str(loader.choice)
     recorded = "decord" if state["backend"] == "packets" else "packets"
     with Loader(tiny_catalogue, toy_task(), backend=recorded, **settings) as loader:
         state = loader.state_dict()

@@ -66,6 +66,10 @@ def test_the_result_and_the_folder_agree(unbroken: Path, tiny_catalogue: Catalog
     assert loaded.step == 6
     assert loaded.recipe.data.shards == str(tiny_catalogue.folder)
     assert loaded.recipe.train.device in ("cpu", "cuda")
+    loader = json.loads((unbroken / "loader.json").read_text())
+    assert loader["backend"] == loaded.recipe.loader.backend
+    # `auto` says what it measured of each backend; a recipe that names one says that.
+    assert "clips/s" in loader["choice"] or loader["choice"] == "named by the recipe"
 
 
 def test_correspondence_trains_too(tiny_catalogue: Catalogue, tmp_path: Path) -> None:
