@@ -173,7 +173,7 @@ def test_R19_long_run_grows_nothing(tiny_catalogue: Catalogue, record: Callable[
                 gc.collect()
                 memory.append((batches, resident_mib()))
                 files.append(len(os.listdir("/proc/self/fd")))
-        expected = rows // len(soaked.selection)
+        expected = rows // soaked.samples
     slope = growth(memory[len(memory) // 4 :])
     record(
         "R19",
