@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from unreel.pipelines.pretext.task import Needs
 from unreel.shards.catalogue import SampleRow
-from unreel.shards.measures import MEASURES, TOLERANCE, scene_seconds
+from unreel.shards.making.measures import MEASURES, TOLERANCE, scene_seconds
 
 __all__ = ["MEASURES", "SPLITS", "Criteria", "Filters", "is_held_out"]
 

@@ -10,9 +10,9 @@ from typing import Any, Final, Literal, NamedTuple, Self
 
 import msgspec
 
+from unreel.shards.border.limits import DEFAULT_LIMITS, Limits
+from unreel.shards.border.probe import SKIPPED
 from unreel.shards.catalogue import compile_catalogue
-from unreel.shards.checksums import with_checksums
-from unreel.shards.downloads import DEFAULT_CACHE_BYTES, Downloads
 from unreel.shards.engines import Engine, InlineEngine, LocalEngine, supervise
 from unreel.shards.engines.work import Note
 from unreel.shards.errors import IdentityMismatch, MediaRefused, WorkerLost
@@ -22,16 +22,16 @@ from unreel.shards.folder import Plan, begin, has_begun
 from unreel.shards.grouping import Entry, group_entries, groups_digest
 from unreel.shards.identity import builder_identity, differences
 from unreel.shards.index import INDEX_SUFFIX, identity_text
-from unreel.shards.intake import build_entry, look_at
-from unreel.shards.keep import broken_rule, read_rules
-from unreel.shards.limits import DEFAULT_LIMITS, Limits
+from unreel.shards.intake.checksums import with_checksums
+from unreel.shards.intake.downloads import DEFAULT_CACHE_BYTES, Downloads
+from unreel.shards.intake.entries import build_entry, look_at
+from unreel.shards.intake.sources import SourceFile, list_sources
 from unreel.shards.lock import locked
-from unreel.shards.probe import SKIPPED
-from unreel.shards.profile_file import find_profile
-from unreel.shards.profiles import DEFAULT_PROFILE, Profile
-from unreel.shards.samples import BuiltSource
-from unreel.shards.sources import SourceFile, list_sources
-from unreel.shards.web import Patience
+from unreel.shards.making.keep import broken_rule, read_rules
+from unreel.shards.making.profile_file import find_profile
+from unreel.shards.making.profiles import DEFAULT_PROFILE, Profile
+from unreel.shards.making.samples import BuiltSource
+from unreel.shards.remote.web import Patience
 from unreel.shards.writer import ShardWriter
 
 __all__ = [

@@ -31,7 +31,7 @@ from unreel.shards.index import (
     row_of,
 )
 from unreel.shards.mapped import MappedShard, ShardBytes
-from unreel.shards.web import is_url
+from unreel.shards.remote.web import is_url
 
 __all__ = [
     "CATALOGUE_SCHEMA",
@@ -112,7 +112,7 @@ class Catalogue:
             Unreachable: a URL does not answer.
         """
         if isinstance(folder, str) and is_url(folder):
-            from unreel.shards.remote_catalogue import RemoteCatalogue  # brings an HTTP library with it
+            from unreel.shards.remote.catalogue import RemoteCatalogue  # brings an HTTP library with it
 
             return RemoteCatalogue.open(folder)
         folder = Path(folder)

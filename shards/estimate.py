@@ -12,18 +12,18 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from unreel.shards.border.limits import DEFAULT_LIMITS, Limits
 from unreel.shards.build import Job, Progress, SourceReport, downloads_of, survey
-from unreel.shards.cutting import cut, wanted_pieces
-from unreel.shards.downloads import DEFAULT_CACHE_BYTES
 from unreel.shards.engines import Engine
 from unreel.shards.errors import MediaRefused
 from unreel.shards.grouping import Entry, group_entries
 from unreel.shards.identity import builder_identity
-from unreel.shards.intake import build_entry
-from unreel.shards.keep import broken_rule, read_rules
-from unreel.shards.limits import DEFAULT_LIMITS, Limits
-from unreel.shards.profiles import Profile
-from unreel.shards.web import Patience
+from unreel.shards.intake.downloads import DEFAULT_CACHE_BYTES
+from unreel.shards.intake.entries import build_entry
+from unreel.shards.making.cutting import cut, wanted_pieces
+from unreel.shards.making.keep import broken_rule, read_rules
+from unreel.shards.making.profiles import Profile
+from unreel.shards.remote.web import Patience
 from unreel.shards.writer import ShardWriter
 
 __all__ = ["Estimate", "Share", "estimate"]

@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
-from unreel.shards.probe import Probe
-from unreel.shards.profiles import Profile
-from unreel.shards.sources import SourceFile
+from unreel.shards.border.probe import Probe
+from unreel.shards.intake.sources import SourceFile
+from unreel.shards.making.profiles import Profile
 
 __all__ = ["Entry", "expected_bytes", "group_entries", "groups_digest"]
 

@@ -12,7 +12,7 @@ import imageio_ffmpeg
 import PIL
 from PIL import features
 
-from unreel.shards.profiles import Profile
+from unreel.shards.making.profiles import Profile
 
 __all__ = ["builder_identity", "differences"]
 

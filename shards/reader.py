@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from unreel.shards.catalogue import Catalogue, Member, SampleRow, read_index
-from unreel.shards.early import Early
 from unreel.shards.errors import ShardError
 from unreel.shards.mapped import MappedShard, ShardBytes, Views
+from unreel.shards.remote.early import Early
 from unreel.shards.sample import Sidecar, read_sidecar
 
 __all__ = ["EncodedSample", "Reader", "read_shard"]

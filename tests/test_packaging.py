@@ -127,7 +127,10 @@ def test_locks_pin_by_hash_and_name_no_host() -> None:
         assert "://" not in text and "--index" not in text
 
 
-@pytest.mark.parametrize("part", [*PARTS, "pipelines/decode"])
+ROOMS = sorted(f"shards/{path.parent.name}" for path in (ROOT / "shards").glob("*/__init__.py"))
+
+
+@pytest.mark.parametrize("part", [*PARTS, "pipelines/decode", *ROOMS])
 def test_every_module_stands_in_the_table_of_its_folder(part: str) -> None:
     table = (ROOT / part / "README.md").read_text()
     here = (ROOT / part).glob("*.py")

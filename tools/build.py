@@ -145,7 +145,7 @@ def build(
     or `unreel build videos/ shards/ --engine ray --address auto`
     """
     from unreel.shards.build import build as build_shards
-    from unreel.shards.profile_file import find_profile
+    from unreel.shards.making.profile_file import find_profile
     from unreel.tools.limits import read_limits
 
     if profile == "list":

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unreel.shards.web import is_url
+from unreel.shards.remote.web import is_url
 
 if TYPE_CHECKING:
     from unreel.pipelines.mixture import Mixture

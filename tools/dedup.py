@@ -12,7 +12,7 @@ from unreel.tools.build import Bars
 from unreel.tools.console import console, write_result
 
 if TYPE_CHECKING:
-    from unreel.shards.dedup import Deduplication
+    from unreel.shards.care.dedup import Deduplication
 
 __all__ = ["dedup"]
 
@@ -54,8 +54,8 @@ def dedup(
     """
     import msgspec
 
-    from unreel.shards.dedup import dedup as dedup_folder
-    from unreel.shards.likeness import Likeness
+    from unreel.shards.care.dedup import dedup as dedup_folder
+    from unreel.shards.care.likeness import Likeness
 
     likeness = Likeness(distance=distance, share=share, motion=motion, sound=sound)
     with closing(Bars(_STAGES)) as bars:

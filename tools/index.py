@@ -11,7 +11,7 @@ from rich.markup import escape
 from unreel.tools.console import Exit, console, progress, write_result
 
 if TYPE_CHECKING:
-    from unreel.shards.indexing import Indexed
+    from unreel.shards.foreign.indexing import Indexed
 
 __all__ = ["index"]
 
@@ -58,8 +58,8 @@ def index(
     """
     import msgspec
 
-    from unreel.shards.enrich import is_ours
-    from unreel.shards.indexing import index_folder
+    from unreel.shards.care.enrich import is_ours
+    from unreel.shards.foreign.indexing import index_folder
 
     names, cores = _names(facts, again), workers or len(os.sched_getaffinity(0))
     if names and is_ours(folder):
@@ -73,8 +73,8 @@ def index(
 
 
 def _names(facts: str | None, again: bool) -> tuple[str, ...]:
-    from unreel.shards.facts import FACTS
-    from unreel.shards.measure import check_facts
+    from unreel.shards.making.facts import FACTS
+    from unreel.shards.making.measure import check_facts
 
     if facts is None and again:
         raise ValueError("--again needs --facts: it says which of them are measured again")
@@ -88,7 +88,7 @@ def _enrich(
 ) -> None:
     import msgspec
 
-    from unreel.shards.enrich import enrich
+    from unreel.shards.care.enrich import enrich
 
     if out is not None:
         raise ValueError(f"--out {out}: facts of our own shards are written into {folder}; leave it out")

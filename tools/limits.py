@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from unreel.shards.limits import DEFAULT_LIMITS, Limits
+from unreel.shards.border.limits import DEFAULT_LIMITS, Limits
 from unreel.tools.sizes import read_size
 
 __all__ = ["read_limits"]

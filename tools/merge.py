@@ -28,7 +28,7 @@ def merge(
     """
     import msgspec
 
-    from unreel.shards.parts import merge as merge_folders
+    from unreel.shards.care.parts import merge as merge_folders
 
     found = merge_folders(out, folders, copy=copy)
     if found.shared_sources:

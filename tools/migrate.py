@@ -9,7 +9,7 @@ from rich.markup import escape
 from unreel.tools.console import console, progress, write_result
 
 if TYPE_CHECKING:
-    from unreel.shards.migrate import Migration
+    from unreel.shards.care.migrate import Migration
 
 __all__ = ["migrate"]
 
@@ -35,7 +35,7 @@ def migrate(
     """
     import msgspec
 
-    from unreel.shards.migrate import migrate as migrate_folder
+    from unreel.shards.care.migrate import migrate as migrate_folder
 
     with progress(None, "writing sidecars anew") as ticker:
         found = migrate_folder(folder, dry_run=dry_run, progress=ticker.follow)

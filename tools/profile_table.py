@@ -7,21 +7,21 @@ import msgspec
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from unreel.shards.profiles import Profile
+    from unreel.shards.making.profiles import Profile
 
 __all__ = ["profile_records", "profile_table"]
 
 
 def profile_records() -> dict[str, object]:
     """All fields of every profile that has a name."""
-    from unreel.shards.profiles import PROFILES
+    from unreel.shards.making.profiles import PROFILES
 
     return {name: msgspec.to_builtins(profile) for name, profile in PROFILES.items()}
 
 
 def profile_table() -> Table:
     """One row a profile, with the settings in which profiles differ."""
-    from unreel.shards.profiles import PROFILES
+    from unreel.shards.making.profiles import PROFILES
 
     table = Table("profile", *_COLUMNS)
     for name, profile in PROFILES.items():
@@ -37,7 +37,7 @@ def _taken(profile: "Profile") -> str:
 
 
 def _picture(profile: "Profile") -> str:
-    from unreel.shards.codecs import CODECS
+    from unreel.shards.making.codecs import CODECS
 
     if profile.videos != "clips":
         return ""

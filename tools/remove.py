@@ -10,7 +10,7 @@ from rich.table import Table
 from unreel.tools.console import Exit, console, progress, write_result
 
 if TYPE_CHECKING:
-    from unreel.shards.removal import Removal
+    from unreel.shards.care.removal import Removal
 
 __all__ = ["remove"]
 
@@ -41,8 +41,8 @@ def remove(
     """
     import msgspec
 
-    from unreel.shards.removal import Wanted
-    from unreel.shards.removal import remove as remove_sources
+    from unreel.shards.care.removal import Wanted
+    from unreel.shards.care.removal import remove as remove_sources
 
     wanted = Wanted(sources=tuple(source or ()), takedowns=tuple(takedown or ()))
     with progress(None, "writing shards anew") as ticker:

@@ -13,7 +13,7 @@ from unreel.tools.console import Exit, console, write_result
 from unreel.tools.sizes import read_size
 
 if TYPE_CHECKING:
-    from unreel.shards.repair import Repair
+    from unreel.shards.care.repair import Repair
 
 __all__ = ["repair"]
 
@@ -52,9 +52,9 @@ def repair(
     """
     import msgspec
 
-    from unreel.shards.repair import plan_repair
-    from unreel.shards.repair import repair as repair_folder
-    from unreel.shards.verify import Mode
+    from unreel.shards.care.repair import plan_repair
+    from unreel.shards.care.repair import repair as repair_folder
+    from unreel.shards.care.verify import Mode
 
     count = workers or len(os.sched_getaffinity(0))
     mode: Mode = "quick" if quick else "full"

@@ -32,7 +32,7 @@ def split(
     """
     import msgspec
 
-    from unreel.shards.parts import split as split_folder
+    from unreel.shards.care.parts import split as split_folder
 
     found = split_folder(folder, out, by=by, shares=dict(map(_share, share or ())), seed=seed)
     for name, count in found.samples.items():

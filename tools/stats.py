@@ -13,7 +13,7 @@ from unreel.tools.build import Bars
 from unreel.tools.console import console, output, write_result
 
 if TYPE_CHECKING:
-    from unreel.shards.statistics import Built, Distribution, Statistics
+    from unreel.shards.care.statistics import Built, Distribution, Statistics
 
 __all__ = ["hours", "looked_at", "size", "stats"]
 
@@ -54,8 +54,8 @@ def stats(
     """
     import msgspec
 
+    from unreel.shards.care.statistics import gather
     from unreel.shards.catalogue import Catalogue
-    from unreel.shards.statistics import gather
 
     catalogues = [Catalogue.open(folder) for folder in dataset]
     with closing(Bars(_STAGES)) as bars:
@@ -116,7 +116,7 @@ def _print(found: "Statistics") -> None:
 
 
 def _distributions(distributions: Mapping[str, "Distribution"]) -> Table:
-    from unreel.shards.measures import MEASURES
+    from unreel.shards.making.measures import MEASURES
 
     table = Table("", "unit", "5 %", "median", "95 %", "largest", "smallest to largest", box=None)
     for column in table.columns[2:6]:

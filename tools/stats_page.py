@@ -13,10 +13,10 @@ from PIL import Image
 
 from unreel.pipelines.decode import BACKENDS, DecodeBackend, available, make_backend
 from unreel.pipelines.plan import Plan, Window
+from unreel.shards.care.statistics import Distribution, Statistics, spread
 from unreel.shards.catalogue import Catalogue
-from unreel.shards.measures import MEASURES
+from unreel.shards.making.measures import MEASURES
 from unreel.shards.reader import EncodedSample, Reader
-from unreel.shards.statistics import Distribution, Statistics, spread
 from unreel.tools.charts import draw_histogram
 from unreel.tools.stats import hours, looked_at, size
 

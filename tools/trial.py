@@ -79,9 +79,9 @@ def _sample(profile_name: str) -> "EncodedSample":
     """A clip whose frame i is flat grey of luma 40 + 7 i, with a ramp for sound."""
     import numpy as np
 
-    from unreel.shards.encode import encode_picture, encode_sound
     from unreel.shards.index import SampleRow
-    from unreel.shards.profiles import PROFILES
+    from unreel.shards.making.encode import encode_picture, encode_sound
+    from unreel.shards.making.profiles import PROFILES
     from unreel.shards.reader import EncodedSample
     from unreel.shards.sample import Sidecar, Source, audio_length
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from unreel.tools.console import Exit, console, progress, write_result
 
 if TYPE_CHECKING:
-    from unreel.shards.verify import Verification
+    from unreel.shards.care.verify import Verification
 
 __all__ = ["verify"]
 
@@ -46,7 +46,7 @@ def verify(
     """
     import msgspec
 
-    from unreel.shards.verify import verify as verify_folder
+    from unreel.shards.care.verify import verify as verify_folder
 
     with progress(None, "checking shards") as ticker:
         found = verify_folder(

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from unreel.shards import isolation, sandbox
+from unreel.shards.border import isolation, sandbox
 
 RESULTS: pytest.StashKey[list[dict[str, Any]]] = pytest.StashKey()
 # A full drill may take so long; the fast form keeps the suite's own limit.

@@ -11,8 +11,8 @@ import pytest
 from unreel.shards.catalogue import Catalogue
 from unreel.shards.errors import ShardError
 from unreel.shards.reader import Reader
-from unreel.shards.remote_catalogue import RemoteCatalogue
-from unreel.shards.web import Patience
+from unreel.shards.remote.catalogue import RemoteCatalogue
+from unreel.shards.remote.web import Patience
 
 PATIENCE = Patience(attempts=3, pause_seconds=0.05, connect_seconds=1.0, stall_seconds=1.0, slowest=64 << 10)
 BAD = "tiny-1.tar"

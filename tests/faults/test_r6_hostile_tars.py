@@ -16,17 +16,17 @@ import pytest
 from tests.conftest import tiny_sample
 from unreel.shards.catalogue import Catalogue
 from unreel.shards.errors import CatalogueError
+from unreel.shards.foreign.tar import MAX_MEMBERS
 from unreel.shards.reader import Reader
-from unreel.shards.tar import MAX_MEMBERS
 
 LIMIT_MIB = 256
 CANARY = "import pathlib; pathlib.Path({path!r}).write_text('ran')"
 INDEX = """
 import resource, sys, msgspec
 from pathlib import Path
-from unreel.shards import tar
-from unreel.shards.indexing import index_folder
-from unreel.shards.sandbox import close
+from unreel.shards.foreign import tar
+from unreel.shards.foreign.indexing import index_folder
+from unreel.shards.border.sandbox import close
 tar.MAX_MEMBERS = int(sys.argv[3])
 report = index_folder(Path(sys.argv[1]), out=Path(sys.argv[2]))
 close()

@@ -19,13 +19,13 @@ from pathlib import Path
 import pytest
 
 from tests.shards.conftest import run_ffmpeg
-from unreel.shards import sandbox
+from unreel.shards.border import sandbox
+from unreel.shards.border.limits import DEFAULT_LIMITS
+from unreel.shards.border.sandbox import probe_safely
 from unreel.shards.errors import MediaRefused
-from unreel.shards.limits import DEFAULT_LIMITS
-from unreel.shards.profiles import PROFILES
-from unreel.shards.samples import build_samples
-from unreel.shards.sandbox import probe_safely
-from unreel.shards.source_file import SourceFile
+from unreel.shards.intake.source_file import SourceFile
+from unreel.shards.making.profiles import PROFILES
+from unreel.shards.making.samples import build_samples
 
 PROFILE = PROFILES["mixed"]
 SECONDS = 1.0

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.shards.conftest import run_ffmpeg
-from unreel.shards import sandbox
+from unreel.shards.border import sandbox
+from unreel.shards.border.limits import DEFAULT_LIMITS, Limits
 from unreel.shards.errors import MediaRefused
-from unreel.shards.limits import DEFAULT_LIMITS, Limits
-from unreel.shards.profiles import PROFILES
-from unreel.shards.source_file import SourceFile
+from unreel.shards.intake.source_file import SourceFile
+from unreel.shards.making.profiles import PROFILES
 
 SECONDS, MIB = 2.0, 512
 MOVIE = "testsrc2=s=320x240:r=25:d=1"

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tests.shards.conftest import IDENTITY, plain_sample
+from unreel.shards.care.verify import verify
 from unreel.shards.catalogue import Catalogue, compile_catalogue, identity_text, read_index
 from unreel.shards.errors import ShardError, UnreelError
 from unreel.shards.reader import Reader
-from unreel.shards.verify import verify
 from unreel.shards.writer import ShardWriter
 
 SAMPLES = 8

@@ -22,7 +22,7 @@ from unreel.pipelines.plan import Plan, Window
 from unreel.pipelines.pretext.task import Needs, PretextBatch
 from unreel.shards.catalogue import Catalogue, compile_catalogue
 from unreel.shards.errors import ShardError, StateMismatch, TooManyFailures
-from unreel.shards.remote_catalogue import RemoteCatalogue
+from unreel.shards.remote.catalogue import RemoteCatalogue
 from unreel.shards.sample import Sidecar
 
 Toy = Any

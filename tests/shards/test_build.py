@@ -17,7 +17,7 @@ import pytest
 from unreel.shards.build import BuildSummary, build
 from unreel.shards.catalogue import Catalogue
 from unreel.shards.errors import CatalogueError, IdentityMismatch
-from unreel.shards.facts import FACTS
+from unreel.shards.making.facts import FACTS
 from unreel.shards.reader import Reader
 from unreel.shards.sample import audio_length
 

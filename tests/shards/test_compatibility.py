@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests.conftest import tiny_sample
+from unreel.shards.care.verify import verify
 from unreel.shards.catalogue import Catalogue
-from unreel.shards.indexing import index_folder
+from unreel.shards.foreign.indexing import index_folder
 from unreel.shards.reader import Reader
 from unreel.shards.sample import read_sidecar
-from unreel.shards.verify import verify
 
 Payloads = list[dict[str, bytes]]
 

@@ -10,8 +10,8 @@ from unreel.shards import estimate as module
 from unreel.shards.build import BuildSummary, build
 from unreel.shards.engines import InlineEngine
 from unreel.shards.estimate import Estimate, estimate
-from unreel.shards.profile_file import find_profile
-from unreel.shards.profiles import Profile
+from unreel.shards.making.profile_file import find_profile
+from unreel.shards.making.profiles import Profile
 
 FFmpeg = Callable[..., None]
 

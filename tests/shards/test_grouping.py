@@ -4,11 +4,11 @@ import random
 
 import msgspec
 
+from unreel.shards.border.probe import Probe
 from unreel.shards.grouping import Entry, group_entries, groups_digest
-from unreel.shards.probe import Probe
-from unreel.shards.profiles import PROFILES
+from unreel.shards.intake.sources import SourceFile
+from unreel.shards.making.profiles import PROFILES
 from unreel.shards.sample import Original
-from unreel.shards.sources import SourceFile
 
 PROFILE = PROFILES["clips-128"]
 

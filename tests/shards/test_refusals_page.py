@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from unreel.shards import limits, tar
-from unreel.shards.probe import SKIPPED
+from unreel.shards.border import limits
+from unreel.shards.border.probe import SKIPPED
+from unreel.shards.foreign import tar
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "refusals.md").read_text()

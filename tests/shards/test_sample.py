@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from unreel.shards.care.migrations import upgrade_sidecar
 from unreel.shards.errors import ShardError
-from unreel.shards.migrations import upgrade_sidecar
 from unreel.shards.sample import (
     COLUMN_DTYPES,
     SCHEMA,

@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from unreel.shards import overlay
-from unreel.shards.facts import FACTS
+from unreel.shards.making import overlay
+from unreel.shards.making.facts import FACTS
 from unreel.shards.sample import (
     COLUMN_DTYPES,
     SCHEMA,

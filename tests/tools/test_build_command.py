@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from unreel.shards.catalogue import Catalogue
-from unreel.shards.profiles import PROFILES
+from unreel.shards.making.profiles import PROFILES
 from unreel.shards.reader import Reader
 from unreel.tools.build import build
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from unreel.shards.limits import DEFAULT_LIMITS
+from unreel.shards.border.limits import DEFAULT_LIMITS
 from unreel.tools.limits import read_limits
 
 

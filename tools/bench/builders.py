@@ -17,16 +17,16 @@ from typing import Final
 
 import imageio_ffmpeg
 
+from unreel.shards.border.limits import DEFAULT_LIMITS
+from unreel.shards.border.sandbox import probe_safely
 from unreel.shards.build import build
-from unreel.shards.codecs import CODECS
 from unreel.shards.engines import InlineEngine, LocalEngine
 from unreel.shards.grouping import Entry
-from unreel.shards.limits import DEFAULT_LIMITS
-from unreel.shards.profile_file import find_profile
-from unreel.shards.profiles import Profile
-from unreel.shards.sandbox import probe_safely
-from unreel.shards.sources import list_sources
-from unreel.shards.transcode import SCALE_FLAGS
+from unreel.shards.intake.sources import list_sources
+from unreel.shards.making.codecs import CODECS
+from unreel.shards.making.profile_file import find_profile
+from unreel.shards.making.profiles import Profile
+from unreel.shards.making.transcode import SCALE_FLAGS
 
 __all__ = ["Cpu", "Work", "builders", "stages"]
 

@@ -17,7 +17,7 @@ from unreel.tools.console import Ticker, output, progress, write_result
 if TYPE_CHECKING:
     from unreel.pipelines.decode import DecodeBackend
     from unreel.pipelines.plan import Plan
-    from unreel.shards.profiles import Profile
+    from unreel.shards.making.profiles import Profile
     from unreel.shards.reader import EncodedSample
 
 __all__ = ["ProfileCost", "profiles"]
@@ -57,8 +57,8 @@ def profiles(
 
     Example: `unreel bench profiles videos/ sounds/ pictures/ --name clips-128 --name clips-256`
     """
-    from unreel.shards.profile_file import find_profile
-    from unreel.shards.profiles import PROFILES
+    from unreel.shards.making.profile_file import find_profile
+    from unreel.shards.making.profiles import PROFILES
 
     chosen = {profile.name: profile for profile in map(find_profile, name or PROFILES)}
     with TemporaryDirectory() as folder, progress(len(chosen) + repeats, "building and decoding") as ticker:

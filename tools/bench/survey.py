@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from unreel.shards.build import build
-from unreel.shards.profiles import DEFAULT_PROFILE, PROFILES, Profile
+from unreel.shards.making.profiles import DEFAULT_PROFILE, PROFILES, Profile
 from unreel.tools.bench.flashes import Case
 from unreel.tools.bench.offsets import Offset, Seen, measure, seen_in_container, seen_in_shards
 

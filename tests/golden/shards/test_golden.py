@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from unreel.shards.care.migrate import migrate
+from unreel.shards.care.migrations import MIGRATIONS
+from unreel.shards.care.verify import verify
 from unreel.shards.catalogue import Catalogue
-from unreel.shards.migrate import migrate
-from unreel.shards.migrations import MIGRATIONS
 from unreel.shards.reader import Reader
 from unreel.shards.sample import SCHEMA
-from unreel.shards.verify import verify
 
 HERE = Path(__file__).parent
 VERSIONS = sorted(path.name for path in HERE.iterdir() if (path / "expected.json").exists())

@@ -1,0 +1,1 @@
+"""What meets a hostile file."""
