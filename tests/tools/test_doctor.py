@@ -3,8 +3,8 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -106,13 +106,24 @@ def test_outcomes_of_trials(trial: Trial, status: str, remedy: str) -> None:
     assert looks._finding("packets", trial, required=True).status == ("ok" if status == "ok" else "broken")
 
 
-def test_a_trial_notices_wrong_pictures_and_wrong_sound(monkeypatch: pytest.MonkeyPatch) -> None:
-    from unreel.pipelines.decode import packets, rows
+@pytest.mark.parametrize(
+    ("media", "value", "words"), [("frames", 90, "mean grey"), ("audio", 0, "the sound is not what went in")]
+)
+def test_a_trial_notices_wrong_pictures_and_wrong_sound(
+    monkeypatch: pytest.MonkeyPatch, media: str, value: int, words: str
+) -> None:
+    from unreel.pipelines.decode.packets import Packets
+
+    decode = Packets.decode
+
+    def spoiled(self: Packets, *arguments: Any, **settings: Any) -> Any:
+        decoded = decode(self, *arguments, **settings)
+        values = getattr(decoded, media)
+        if values is not None:
+            values.fill_(value)
+        return decoded
 
     assert run_trial("packets", "cpu").status == "works"
-    with monkeypatch.context() as patch:
-        patch.setattr(packets.PacketDecoder, "decode_rgb", lambda self, sample, plan, out: out.fill(90))
-        wrong = run_trial("packets", "cpu")
-        assert wrong.status == "fails" and "mean grey" in wrong.detail
-    monkeypatch.setattr(rows, "decode_span", lambda flac, span: np.zeros((1, span.length), "f4"))
-    assert run_trial("packets", "cpu").detail == "the sound is not what went in"
+    monkeypatch.setattr(Packets, "decode", spoiled)
+    wrong = run_trial("packets", "cpu")
+    assert wrong.status == "fails" and words in wrong.detail

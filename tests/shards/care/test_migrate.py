@@ -13,7 +13,7 @@ from unreel.shards.errors import CatalogueError, ShardError
 from unreel.shards.index import INDEX_SCHEMA, ShardIndex
 from unreel.shards.lock import locked
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "shards" / "1.0"
+GOLDEN = Path(__file__).parents[2] / "golden" / "shards" / "1.0"
 
 
 @pytest.fixture
