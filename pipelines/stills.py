@@ -1,4 +1,4 @@
-"""Stills: frames and sound of a sample as a tower takes them, without a pretext label and without augmentation."""
+"""Stills: frames, short clips and sound of a sample as a tower takes them, without label and without augmentation."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -7,12 +7,14 @@ from typing import ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops import FEATURES, Colour, Views, render
 from unreel.pipelines.plan import Plan, Span, Window
-from unreel.pipelines.pretext.task import Needs, PretextBatch
+from unreel.pipelines.pretext.checks import no_look
+from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Sidecar, frame_to_audio
 
@@ -23,10 +25,12 @@ __all__ = ["Stills"]
 class Stills:
     """What frozen features are taken of. It has the form of a pretext task, so that the loader serves it.
 
-    Nothing is drawn: frames lie evenly over the sample, the window in its middle, the sound where it is loudest.
+    Nothing is drawn: moments lie evenly over the sample, the window in its middle, the sound where it is loudest.
 
     Attributes:
-        frames: frames of each sample; 0 takes no picture.
+        frames: moments of each sample at which the tower looks; 0 takes no picture.
+        clip: frames that it sees at each moment, which is in their middle; 1 shows single frames.
+        step_seconds: time between the frames of a clip.
         crop: (height, width) in pixels of the window.
         size: (height, width) in pixels that it is resized to.
         seconds: length of the sound; 0 takes no sound.
@@ -36,6 +40,8 @@ class Stills:
     name: ClassVar[str] = "stills"
 
     frames: int = 8
+    clip: int = 1
+    step_seconds: float = 0.0
     crop: tuple[int, int] = (112, 112)
     size: tuple[int, int] = (96, 96)
     seconds: float = 0.0
@@ -48,24 +54,55 @@ class Stills:
         return Needs(
             video=picture,
             audio=self.seconds > 0,
-            min_seconds=self.seconds,
+            min_seconds=max(self.seconds, self.clip * self.step_seconds),
             min_size=self.crop if picture else (0, 0),
         )
 
+    @classmethod
+    def of(cls, look: Look, *, moments: int) -> "Stills":
+        """What a tower sees that looks like `look`, at `moments` of each sample."""
+        if look.seconds:
+            return cls(frames=0, seconds=look.seconds, sound=look.features)
+        return cls(
+            frames=moments,
+            clip=look.frames,
+            step_seconds=look.step_seconds,
+            crop=(look.crop, look.crop),
+            size=(look.size, look.size),
+        )
+
+    def look(self, kind: str) -> Look:
+        """What it was made of."""
+        if kind == "audio":
+            return Look(seconds=self.seconds, features=self.sound)
+        if kind not in ("frame", "video"):
+            raise no_look(self.name, kind, ("frame", "video", "audio"))
+        step = self.step_seconds
+        return Look(crop=self.crop[0], size=self.size[0], frames=self.clip, step_seconds=step)
+
     def plan(self, sidecar: Sidecar, draws: Draws) -> Plan:
-        """The same plan whatever `draws` says.
+        """The same plan whatever `draws` says; its fact `moments`, i32 `[T]`, are the frames of which tracks are read.
 
         Raises:
             PlanImpossible: the sample lacks picture or sound, or its sound is too short.
         """
-        frames, window = self._picture(sidecar) if self.frames else (np.empty(0, np.int32), None)
-        return Plan(frames=frames, window=window, sound=self._loudest(sidecar) if self.seconds else None)
+        moments, window = self._picture(sidecar) if self.frames else (np.empty(0, np.int32), None)
+        return Plan(
+            frames=self._around(moments, sidecar) if self.clip > 1 and self.frames else moments,
+            window=window,
+            sound=self._loudest(sidecar) if self.seconds else None,
+            facts={"moments": moments},
+        )
 
     def build(self, media: MediaBatch, draws: Draws) -> PretextBatch:
-        """Inputs `frame` f32 `[B, T, 3, h, w]` and `audio` f32 `[B, 1, F, S]`; targets hold nothing, i64 `[B, 0]`."""
-        inputs = {}
+        """Inputs `frame` f32 `[B, T, 3, h, w]`, or of clips `video` f32 `[B, T, 3, clip, h, w]`, and `audio` f32
+        `[B, 1, F, S]`; targets hold nothing, i64 `[B, 0]`.
+        """
+        inputs: dict[str, Tensor] = {}
         if media.frames is not None:
-            inputs["frame"] = render(media.frames, self._views(*media.frames.shape[:2]))
+            frames = render(media.frames, self._views(*media.frames.shape[:2]))
+            clips = frames.reshape(len(frames), -1, self.clip, *frames.shape[2:]).transpose(2, 3)
+            inputs |= {"video": clips} if self.clip > 1 else {"frame": frames}
         if media.audio is not None:
             inputs["audio"] = FEATURES[self.sound](media.audio, media.audio_rate)
         return PretextBatch(
@@ -86,6 +123,18 @@ class Stills:
         height, width = self.crop
         top, left = (video.height - height) // 2, (video.width - width) // 2
         return frames.astype(np.int32), Window(top, left, height, width)
+
+    def _around(self, moments: NDArray[np.int32], sidecar: Sidecar) -> NDArray[np.int32]:
+        """The frames of the clip about each moment, one clip after the other, inside the sample."""
+        assert sidecar.video is not None
+        step = max(1, round(self.step_seconds * sidecar.video.frame_rate))
+        reach = step * (self.clip - 1)
+        if reach >= sidecar.video.frames:
+            raise PlanImpossible(
+                f"sample {sidecar.key}: a clip of {reach + 1} frames, it has {sidecar.video.frames}"
+            )
+        first = np.clip(moments - reach // 2, 0, sidecar.video.frames - 1 - reach)
+        return (first[:, None] + np.arange(self.clip) * step).ravel().astype(np.int32)
 
     def _loudest(self, sidecar: Sidecar) -> Span:
         audio = sidecar.audio

@@ -26,14 +26,14 @@ PUBLIC = {
         resize"""
     ),
     "unreel.pipelines.pretext": (
-        """Correspondence Needs PretextBatch PretextTask ShuffleAndLearn TASKS make_task"""
+        """Correspondence Look Needs PretextBatch PretextTask ShuffleAndLearn TASKS TrainableTask make_task"""
     ),
     "unreel.models.evaluation": (
         """Encoder Estimate Examples Features Finding Frozen PretextScore Thumbnail auc
         balanced_accuracy bootstrap calibrate classify difference encode evaluate evaluate_readouts
-        find_knowledge knn_predict low_level r_squared regress still_batches"""
+        find_knowledge knn_predict low_level r_squared regress still_batches teach_objective"""
     ),
-    "unreel.models.objectives": ("""Correspondence OBJECTIVES Objective Outcome ShuffleAndLearn"""),
+    "unreel.models.objectives": """Correspondence Decisions Errors METRICS OBJECTIVES Objective Outcome Rankings ShuffleAndLearn""",
     "unreel.models.towers": ("""TOWERS Tower build_tower tower_builder"""),
     "unreel.models.training": (
         """LoadedRun PretextModel RunConfig RunFolder Trainer TrainingResult build_model build_task

@@ -224,8 +224,8 @@ def _evaluate(run: Path, twin: Path | None) -> str:
         evaluation = evaluate_run(run, twin=twin, say=ticker.say)
     write_evaluation(evaluation, run / "eval.json")
     on_twin = evaluation.on_twin
-    control = f", {plus_minus(on_twin.balanced_accuracy)} on the twin" if on_twin else ""
-    return f"{plus_minus(evaluation.pretext.balanced_accuracy)} balanced accuracy{control}"
+    control = f", {plus_minus(on_twin.estimate)} on the twin" if on_twin else ""
+    return f"{plus_minus(evaluation.pretext.estimate)} {evaluation.pretext.metric_words}{control}"
 
 
 def _holdout(catalogue: "Catalogue", config: "RunConfig") -> float:

@@ -70,17 +70,21 @@ def show_evaluation(evaluation: "Evaluation") -> None:
 
 def _pretext_table(evaluation: "Evaluation") -> Table:
     table = Table(title=f"{evaluation.task}, step {evaluation.step}", title_justify="left")
-    for column in ("data", "balanced accuracy", "AUC", "decisions", "clips", "sources", "failed"):
+    for column in ("data", evaluation.pretext.metric_words, "AUC", "decisions", "clips", "sources", "failed"):
         table.add_column(column, justify="left" if column == "data" else "right")
     rows = [("held-out sources", evaluation.pretext)]
     if evaluation.on_twin is not None:
         rows.append(("the same without objects", evaluation.on_twin))
     rows += [(f"the head alone, on {CONTROLS[name]}", score) for name, score in evaluation.controls.items()]
     for name, score in rows:
-        accuracy = score.balanced_accuracy
+        accuracy = score.estimate
         counts = (sum(score.decisions), score.clips, accuracy.sources, score.failures)
         auc = _number(score.auc) if score.auc else "-"
         table.add_row(name, _number(accuracy), auc, *(f"{count:,}" for count in counts))
+        for subset, estimate in score.subsets.items():
+            table.add_row(
+                f"    of these, {subset}", _number(estimate), "", f"{estimate.samples:,}", "", "", ""
+            )
     table.caption = f"chance {evaluation.pretext.chance:.3f}; ± one standard error, over sources"
     return table
 

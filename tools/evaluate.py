@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from torch import Tensor
 
@@ -23,6 +23,7 @@ from unreel.models.evaluation import (
     find_knowledge,
     low_level,
     still_batches,
+    teach_objective,
 )
 from unreel.models.objectives import OBJECTIVES
 from unreel.models.training import LoadedRun, build_model, load_run
@@ -46,8 +47,14 @@ _CALIBRATION: Final = 256
 _TEACHING_PASSES: Final = 12
 """How often each training clip may teach the head of a control, until there are enough decisions."""
 
+_TEACHING_STEPS: Final = 100
+"""Batches of `_CLIPS` rows, at most, that teach an objective whose towers stay as they are."""
+
 _MOMENTS: Final = 8
-"""Frames of each clip that features are taken of."""
+"""Frames of each sample that features are taken of."""
+
+_CLIP_MOMENTS: Final = 4
+"""Short clips of each sample that features are taken of."""
 
 Say = Callable[[str], None]
 
@@ -126,8 +133,21 @@ def _score_controls(
         _open(loaded, catalogue, task, split="train") as train,
         _open(loaded, catalogue, task, split="val") as test,
     ):
-        teaching = _Batches(train, _TEACHING_PASSES)
-        return evaluate_readouts(_untrained(loaded, teaching), train=teaching, test=_Batches(test, passes))
+        teaching, asked = _Batches(train, _TEACHING_PASSES), _Batches(test, passes)
+        if loaded.objective.readout == "head":
+            return evaluate_readouts(_untrained(loaded, teaching), train=teaching, test=asked)
+        return {UNTRAINED: _score_whole(loaded, teaching, asked)}
+
+
+def _score_whole(
+    loaded: LoadedRun, teaching: Iterable[PretextBatch], asked: Iterable[PretextBatch]
+) -> PretextScore:
+    """What all but the towers learns by itself; thumbnails have no maps, and are left out."""
+    model = build_model(loaded.recipe)
+    calibrate(model, islice(teaching, _CALIBRATION // _CLIPS), run=model)
+    towers = dict(model.towers.items())
+    steps = min(loaded.recipe.train.steps, _TEACHING_STEPS)
+    return evaluate(teach_objective(model.objective, towers, teaching, steps=steps), towers, asked)
 
 
 def _untrained(loaded: LoadedRun, batches: Iterable[PretextBatch]) -> dict[str, Frozen]:
@@ -145,7 +165,8 @@ def _knowledge(loaded: LoadedRun, catalogue: Catalogue, kind: str, say: Callable
     say(f"what the {kind} tower knows")
     if not _names_factors(catalogue):
         return Knowledge(tower=kind, train_clips=0, test_clips=0, failures=0, findings=())
-    stills = _stills(loaded.task, kind)
+    look = loaded.task.look(kind)
+    stills = Stills.of(look, moments=_MOMENTS if look.frames == 1 else _CLIP_MOMENTS)
     with _open(loaded, catalogue, stills, split="train") as loader:
         encoders = _encoders(loaded, kind, loader)
         train = _features(loader, encoders, kind)
@@ -168,14 +189,6 @@ def _names_factors(catalogue: Catalogue) -> bool:
     return any(sidecar.labels or sidecar.tracks for sidecar in firsts)
 
 
-def _stills(task: PretextTask, kind: str) -> Stills:
-    """Moments as the tower saw them in training, but without augmentation."""
-    settings: Any = task
-    if kind == "audio":
-        return Stills(frames=0, seconds=settings.audio_seconds, sound=settings.features)
-    return Stills(frames=_MOMENTS, crop=(settings.crop, settings.crop), size=(settings.size, settings.size))
-
-
 def _encoders(loaded: LoadedRun, kind: str, loader: Loader) -> dict[str, Encoder]:
     """The run's tower beside its controls, all of which see the same stills."""
     untrained = build_model(loaded.recipe).towers[kind]
@@ -187,7 +200,7 @@ def _tower_inputs(loader: Loader, kind: str) -> Iterator[Tensor]:
     """What a tower of `kind` takes, from the first clips of `loader`."""
     for media, batch in still_batches(loader, min(_CALIBRATION, loader.samples)):
         x = batch.inputs[kind][media.valid]
-        yield x.flatten(0, 1) if kind == "frame" else x
+        yield x if kind == "audio" else x.flatten(0, 1)
 
 
 def _features(loader: Loader, encoders: dict[str, Encoder], kind: str) -> Features:

@@ -6,9 +6,11 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from unreel.models.evaluation import Finding, PretextScore
+from unreel.models.objectives import METRICS
+from unreel.tools.about import about
 from unreel.tools.charts import Bar, Curve, Point, draw_bars, draw_curves, draw_points
 from unreel.tools.evaluation import LOW_LEVEL, TRAINED, UNTRAINED, Evaluation
-from unreel.tools.verdicts import CONTROLS, about
+from unreel.tools.verdicts import CONTROLS
 
 __all__ = ["WORDS", "chart_accuracies", "chart_findings", "chart_training"]
 
@@ -24,9 +26,13 @@ def chart_accuracies(evaluations: Sequence[Evaluation]) -> Markup | None:
     points = [point for evaluation in evaluations for point in _points(evaluation)]
     if not points:
         return None
+    words = sorted({evaluation.pretext.metric_words for evaluation in evaluations})
     chance = evaluations[0].pretext.chance
     svg = draw_points(
-        points, xlabel="balanced accuracy, 95 % interval over sources", name="accuracies", chance=chance
+        points,
+        xlabel=f"{' or '.join(words)}, 95 % interval over sources",
+        name="accuracies",
+        chance=chance,
     )
     return Markup(svg)
 
@@ -48,14 +54,13 @@ def chart_findings(findings: Sequence[Finding], *, name: str) -> Markup | None:
 
 
 def chart_training(rows: Rows, *, name: str, chance: float) -> list[Markup]:
-    """Loss and balanced accuracy over the steps; empty when nothing was logged."""
+    """Loss and score over the steps; empty when nothing was logged."""
     if not rows:
         return []
     loss = draw_curves(_curves(rows, "loss"), ylabel="loss", name=f"{name}-loss")
-    accuracy = draw_curves(
-        _curves(rows, "balanced_accuracy"), ylabel="balanced accuracy", name=f"{name}-accuracy", chance=chance
-    )
-    return [Markup(loss), Markup(accuracy)]
+    metric = next(metric for metric in METRICS if metric in rows[0])
+    score = draw_curves(_curves(rows, metric), ylabel=METRICS[metric], name=f"{name}-accuracy", chance=chance)
+    return [Markup(loss), Markup(score)]
 
 
 def _points(evaluation: Evaluation) -> Iterator[Point]:
@@ -68,7 +73,7 @@ def _points(evaluation: Evaluation) -> Iterator[Point]:
 
 
 def _point(label: str, score: PretextScore, *, series: int) -> Point:
-    return Point(label, score.balanced_accuracy.value, score.balanced_accuracy.interval, series)
+    return Point(label, score.estimate.value, score.estimate.interval, series)
 
 
 def _bar(finding: Finding, encoders: Sequence[str]) -> Bar:

@@ -10,10 +10,11 @@ import msgspec
 from markupsafe import Markup
 
 from unreel.models.training.log import read_metrics
+from unreel.tools.about import ABOUT, About, about
 from unreel.tools.evaluation import Evaluation, Knowledge, read_evaluation
 from unreel.tools.exhibits import WORDS, chart_accuracies, chart_findings, chart_training
 from unreel.tools.stages import DemoFolder, DemoLog, StageRecord
-from unreel.tools.verdicts import ABOUT, CONTROLS, About, Verdict, about, judge_knowledge, judge_pretext
+from unreel.tools.verdicts import CONTROLS, Verdict, judge_knowledge, judge_pretext
 
 __all__ = ["DataSection", "Pace", "Probed", "Summary", "TaskSection", "summarise"]
 

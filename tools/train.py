@@ -122,9 +122,12 @@ class _Screen:
 
     def row(self, row: "Row") -> None:
         numbers = row.numbers
+        from unreel.models.objectives import METRICS
+
         if row.split == "loader":
             return
-        scores = f"loss {numbers['loss']:.3f} · balanced accuracy {numbers['balanced_accuracy']:.3f}"
+        metric = next(metric for metric in METRICS if metric in numbers)
+        scores = f"loss {numbers['loss']:.3f} · {METRICS[metric]} {numbers[metric]:.3f}"
         if row.split == "val":
             console.print(f"step {row.step} · held out ({numbers['sources']} sources): {scores}")
             return

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from math import hypot
 from typing import TYPE_CHECKING, Final, Literal
 
+from unreel.tools.about import about
+
 if TYPE_CHECKING:
     from unreel.models.evaluation import Estimate, Finding, PretextScore
     from unreel.tools.evaluation import Evaluation, Knowledge
 
 __all__ = [
-    "ABOUT",
-    "About",
     "Verdict",
-    "about",
     "judge_knowledge",
     "judge_pretext",
     "number",
@@ -31,40 +30,6 @@ _ERRORS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class About:
-    """A task for someone who never heard of it.
-
-    Attributes:
-        title: its name in words.
-        question: what is asked, in a sentence.
-        reason: why an answer takes some understanding, in a sentence.
-        twin: what remains of the question when the objects are gone.
-    """
-
-    title: str
-    question: str
-    reason: str
-    twin: str
-
-
-ABOUT: Final[dict[str, About]] = {
-    "shuffle_and_learn": About(
-        title="Shuffle and learn",
-        question="Here are three frames of one clip: was the middle one filmed between the other two?",
-        reason="Whoever answers has to see how things move: where they are, how high, in which phase of a swing.",
-        twin="Without the moving objects there is no order left to see, so that only guessing remains.",
-    ),
-    "correspondence": About(
-        title="Audio-visual correspondence",
-        question="Here are a frame and a second of sound: were they recorded together?",
-        reason="Whoever answers has to know what things look like, what they sound like, and which go together.",
-        twin="Without the objects the sound has no visible source, so that only guessing remains.",
-    ),
-}
-"""By the task's name."""
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """One sentence.
 
@@ -75,11 +40,6 @@ class Verdict:
 
     level: Literal["good", "bad", "open"]
     text: str
-
-
-def about(task: str) -> About:
-    """What is known of a task; of one that is not listed, its name."""
-    return ABOUT.get(task, About(task.replace("_", " ").capitalize(), "", "", ""))
 
 
 def percent(value: float) -> str:
@@ -131,9 +91,9 @@ def judge_knowledge(knowledge: "Knowledge") -> list[Verdict]:
 
 
 def _above_chance(task: str, score: "PretextScore") -> Verdict:
-    accuracy = score.balanced_accuracy
+    accuracy = score.estimate
     text = (
-        f"{about(task).title}: {plus_minus(accuracy)} balanced accuracy on {accuracy.sources:,} held-out sources "
+        f"{about(task).title}: {plus_minus(accuracy)} {score.metric_words} on {accuracy.sources:,} held-out sources "
         f"(chance {percent(score.chance)})"
     )
     if _learned(score):
@@ -144,7 +104,7 @@ def _above_chance(task: str, score: "PretextScore") -> Verdict:
 
 
 def _twin_at_chance(twin: "PretextScore", *, learned: bool) -> Verdict:
-    accuracy = twin.balanced_accuracy
+    accuracy = twin.estimate
     text = f"{plus_minus(accuracy)} on the object-less twin"
     error = accuracy.standard_error
     if error is None:
@@ -159,9 +119,9 @@ def _twin_at_chance(twin: "PretextScore", *, learned: bool) -> Verdict:
 
 def _above_control(score: "PretextScore", name: str, control: "PretextScore") -> Verdict:
     """Decisions of both are on the same sources, so that errors added up as if independent are on the safe side."""
-    text = f"{plus_minus(control.balanced_accuracy)} when the head alone learns, on {name}"
-    errors = [each.balanced_accuracy.standard_error for each in (score, control)]
-    gain = score.balanced_accuracy.value - control.balanced_accuracy.value
+    text = f"{plus_minus(control.estimate)} when the head alone learns, on {name}"
+    errors = [each.estimate.standard_error for each in (score, control)]
+    gain = score.estimate.value - control.estimate.value
     if None in errors:
         return Verdict("open", f"{text}; one source says nothing about the error of the difference.")
     if gain > _ERRORS * hypot(*(error or 0.0 for error in errors)):
@@ -172,7 +132,7 @@ def _above_control(score: "PretextScore", name: str, control: "PretextScore") ->
 
 
 def _learned(score: "PretextScore") -> bool:
-    return score.balanced_accuracy.exceeds(score.chance, standard_errors=_ERRORS)
+    return score.estimate.exceeds(score.chance, standard_errors=_ERRORS)
 
 
 def _reversed_exceeds(gain: "Estimate") -> bool:

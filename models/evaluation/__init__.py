@@ -2,6 +2,7 @@
 
 from unreel.models.evaluation.control import Thumbnail, calibrate, low_level
 from unreel.models.evaluation.features import Encoder, Features, encode, still_batches
+from unreel.models.evaluation.frozen import teach_objective
 from unreel.models.evaluation.intervals import Estimate, bootstrap
 from unreel.models.evaluation.knn import knn_predict
 from unreel.models.evaluation.pretext import PretextScore, evaluate
@@ -34,4 +35,5 @@ __all__ = [
     "r_squared",
     "regress",
     "still_batches",
+    "teach_objective",
 ]

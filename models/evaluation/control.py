@@ -13,6 +13,9 @@ __all__ = ["CELLS", "Thumbnail", "calibrate", "low_level"]
 CELLS: Final = 8
 """Cells along each side of the coarse grid that stands for what plain pixels know."""
 
+_MOMENTS: Final = 4
+"""Stretches of a clip that are averaged each by itself: enough to tell its direction."""
+
 T = TypeVar("T")
 
 
@@ -46,7 +49,12 @@ def calibrate(
 
 
 def low_level(x: Tensor, *, cells: int = CELLS) -> Tensor:
-    """The picture or the spectrogram averaged over a coarse grid: float `[B, C, H, W]` → float `[B, C * cells²]`."""
+    """A picture, a spectrogram or a clip averaged over a coarse grid.
+
+    float `[B, C, H, W]` → float `[B, C * cells²]`; float `[B, C, T, H, W]` → float `[B, C * 4 * cells²]`.
+    """
+    if x.dim() == 5:
+        return functional.adaptive_avg_pool3d(x, (_MOMENTS, cells, cells)).flatten(1)
     return functional.adaptive_avg_pool2d(x, cells).flatten(1)
 
 
@@ -56,7 +64,7 @@ class Thumbnail(nn.Module):
     def __init__(self, kind: str) -> None:
         super().__init__()
         self.kind = kind
-        self.embed_dim = {"frame": 3, "audio": 1}[kind] * CELLS**2
+        self.embed_dim = {"frame": 3, "audio": 1, "video": 3 * _MOMENTS}[kind] * CELLS**2
 
     def forward(self, x: Tensor) -> Tensor:
         return low_level(x)

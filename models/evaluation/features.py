@@ -83,7 +83,7 @@ def encode(
     """Encode the first `clips` positions of `loader`; every encoder sees the same decoded stills.
 
     Args:
-        modality: the input that the encoders take, `frame` or `audio`.
+        modality: the input that the encoders take, `frame`, `video` or `audio`.
 
     Raises:
         ValueError: not one clip could be decoded.
@@ -120,11 +120,11 @@ def _rows(
     if not len(valid):
         return
     x = batch.inputs[modality][valid]
-    x = x if modality == "frame" else x[:, None]
+    x = x[:, None] if modality == "audio" else x
     encoded = {name: _apply(encoder, x) for name, encoder in encoders.items()}
     for index, row in enumerate(valid.tolist()):
         values = {name: value[index] for name, value in encoded.items()}
-        yield _row(media, row, values, times=x.shape[1], moments=modality == "frame")
+        yield _row(media, row, values, times=x.shape[1], moments=modality != "audio")
 
 
 def _apply(encoder: Encoder, x: Tensor) -> NDArray[np.float32]:
@@ -138,7 +138,8 @@ def _row(
 ) -> _Row:
     sidecar, plan = media.sidecars[row], media.plans[row]
     assert sidecar is not None and plan is not None, "a valid row was read and planned"
-    tracks = {name: sidecar.track(name)[plan.frames] for name in sidecar.tracks} if moments else {}
+    seen = np.asarray(plan.facts.get("moments", plan.frames), np.int64)
+    tracks = {name: sidecar.track(name)[seen] for name in sidecar.tracks} if moments else {}
     # A number with a fraction names no class.
     labels = {name: np.array(str(v)) for name, v in sidecar.labels.items() if not isinstance(v, float)}
     return _Row(values, media.sources[row], tracks, labels, times)

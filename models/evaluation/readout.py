@@ -1,4 +1,4 @@
-"""The pretext question asked of towers that nobody trained: only the head learns, on their frozen answers."""
+"""The pretext question asked of towers that nobody trained: only a head learns, on their frozen embeddings."""
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unreel.models.evaluation.pretext import PretextScore, score_decisions
+from unreel.models.evaluation.pretext import PretextScore, score_answers
+from unreel.models.objectives import Decisions
 from unreel.pipelines.pretext.task import PretextBatch
 
 __all__ = ["Frozen", "evaluate_readouts"]
@@ -98,9 +99,8 @@ def _score(objective: nn.Module, taught: _Decisions, asked: _Decisions) -> Prete
         head = _train(copy.deepcopy(cast(nn.Module, objective.head)), taught)
     with torch.no_grad():
         logits = head(*asked.inputs).numpy()
-    return score_decisions(
-        logits, asked.targets.numpy(), asked.sources, clips=len(asked.keys), failures=asked.failures
-    )
+    columns = {"logits": logits, "targets": asked.targets.numpy(), "source": asked.sources}
+    return score_answers(Decisions, columns, clips=len(asked.keys), failures=asked.failures)
 
 
 def _standardised(inputs: Inputs, moments: list[tuple[Tensor, Tensor]]) -> Inputs:

@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from unreel.models.evaluation.intervals import Statistic
 
-__all__ = ["auc", "balanced_accuracy", "difference", "r_squared"]
+__all__ = ["auc", "balanced_accuracy", "difference", "mean", "r_squared", "skill"]
 
 
 def balanced_accuracy(predicted: ArrayLike, targets: ArrayLike) -> Statistic:
@@ -64,6 +64,23 @@ def r_squared(predicted: ArrayLike, truth: ArrayLike) -> Statistic:
         total = weights @ (centred**2).sum(axis=1)
         total -= ((weights @ centred) ** 2).sum(axis=1) / weights.sum(axis=1)
         return 1 - np.divide(weights @ residual, total, out=np.full_like(total, np.nan), where=total > 0)
+
+    return statistic
+
+
+def mean(values: ArrayLike) -> Statistic:
+    """Mean of `values`, float `[N]`."""
+    array = np.asarray(values, np.float64)
+    return lambda weights: weights @ array / weights.sum(axis=1)
+
+
+def skill(errors: ArrayLike, baselines: ArrayLike) -> Statistic:
+    """1 - mean error / mean error of a baseline, each float `[N]` (Murphy's skill score): 0 is no better than it."""
+    error, baseline = np.asarray(errors, np.float64), np.asarray(baselines, np.float64)
+
+    def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        total = weights @ baseline
+        return 1 - np.divide(weights @ error, total, out=np.full_like(total, np.nan), where=total > 0)
 
     return statistic
 

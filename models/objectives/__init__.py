@@ -3,10 +3,21 @@
 from typing import Final
 
 from unreel.models.objectives.correspondence import Correspondence
-from unreel.models.objectives.objective import Objective, Outcome
+from unreel.models.objectives.objective import Objective
+from unreel.models.objectives.outcome import METRICS, Decisions, Errors, Outcome, Rankings
 from unreel.models.objectives.shuffle_and_learn import ShuffleAndLearn
 
-__all__ = ["OBJECTIVES", "Correspondence", "Objective", "Outcome", "ShuffleAndLearn"]
+__all__ = [
+    "METRICS",
+    "OBJECTIVES",
+    "Correspondence",
+    "Decisions",
+    "Errors",
+    "Objective",
+    "Outcome",
+    "Rankings",
+    "ShuffleAndLearn",
+]
 
 OBJECTIVES: Final[dict[str, type[Objective]]] = {
     "correspondence": Correspondence,

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unreel.models.objectives.objective import ClassWeights, Objective, Outcome, decide, valid_rows
+from unreel.models.objectives.objective import ClassWeights, Objective, decide, valid_rows
+from unreel.models.objectives.outcome import Decisions
 from unreel.models.towers import Tower
 from unreel.pipelines.pretext.task import PretextBatch
 
@@ -45,7 +46,7 @@ class Correspondence(Objective):
         self.class_weights: ClassWeights = class_weights
         self.head = heads[head](towers["frame"].embed_dim, towers["audio"].embed_dim, hidden=hidden)
 
-    def forward(self, towers: Mapping[str, nn.Module], batch: PretextBatch) -> Outcome:
+    def forward(self, towers: Mapping[str, nn.Module], batch: PretextBatch) -> Decisions:
         """Inputs `frame` float `[B, 3, H, W]` and `audio` float `[B, 1, F, S]`; targets i64 `[B]`."""
         batch, rows = valid_rows(batch)
         seen, heard = (towers[name](batch.inputs[name]) for name in self.towers)

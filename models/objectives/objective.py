@@ -1,38 +1,20 @@
-"""What every objective is, what it returns, and the masked cross-entropy that two-way tasks share."""
+"""What every objective is, and the masked cross-entropy that tasks with classes share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from unreel.models.objectives.outcome import Decisions, Outcome
 from unreel.pipelines.pretext.task import PretextBatch
 
-__all__ = ["ClassWeights", "Objective", "Outcome", "decide", "valid_rows"]
+__all__ = ["ClassWeights", "Objective", "decide", "valid_rows"]
 
 ClassWeights = Literal["none", "balanced"]
 """How the loss weighs classes: `none` counts every decision once, `balanced` every class of the batch equally."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """The decisions that an objective took on a batch of B rows.
-
-    Attributes:
-        loss: f32 scalar, the mean over the valid decisions; 0 when there is none.
-        logits: float `[M, classes]`.
-        targets: i64 `[M]`; -1 where there is nothing to decide.
-        rows: i64 `[M]`, the batch row of each decision: intervals are taken over the rows' sources.
-        valid: bool `[M]`; the other decisions count for nothing.
-    """
-
-    loss: Tensor
-    logits: Tensor
-    targets: Tensor
-    rows: Tensor
-    valid: Tensor
 
 
 class Objective(nn.Module):
@@ -41,13 +23,17 @@ class Objective(nn.Module):
     towers: ClassVar[tuple[str, ...]]
     """Kinds of the towers that it trains."""
 
+    readout: ClassVar[Literal["head", "whole"]] = "head"
+    """What learns when the towers are frozen, for the controls: with `head`, its attribute `head` alone, which takes
+    embeddings and gives logits, so that each decision passes the towers once; with `whole`, all that is not a tower."""
+
     def forward(self, towers: Mapping[str, nn.Module], batch: PretextBatch) -> Outcome:
         raise NotImplementedError
 
 
 def decide(
     logits: Tensor, targets: Tensor, *, rows: Tensor, valid: Tensor, class_weights: ClassWeights
-) -> Outcome:
+) -> Decisions:
     """Softmax cross-entropy over the decisions that are `valid` and have a target.
 
     With `balanced`, decision i weighs 1 / (count of its class), so that the most likely class is the one that balanced
@@ -65,7 +51,7 @@ def decide(
     losses = functional.cross_entropy(logits.float(), safe, reduction="none")
     total = torch.where(valid, losses * weights, 0).sum()
     loss = total / weights.sum().clamp(min=torch.finfo(torch.float32).tiny)
-    return Outcome(loss=loss, logits=logits, targets=targets, rows=rows, valid=valid)
+    return Decisions(loss=loss, logits=logits, targets=targets, rows=rows, valid=valid)
 
 
 def _class_counts(targets: Tensor, valid: Tensor, classes: int) -> Tensor:

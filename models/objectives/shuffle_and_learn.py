@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from unreel.models.objectives.objective import ClassWeights, Objective, Outcome, decide, valid_rows
+from unreel.models.objectives.objective import ClassWeights, Objective, decide, valid_rows
+from unreel.models.objectives.outcome import Decisions
 from unreel.models.towers import Tower
 from unreel.pipelines.pretext.task import PretextBatch
 
@@ -42,7 +43,7 @@ class ShuffleAndLearn(Objective):
         self.class_weights: ClassWeights = class_weights
         self.head = _head(head, width, hidden)
 
-    def forward(self, towers: Mapping[str, nn.Module], batch: PretextBatch) -> Outcome:
+    def forward(self, towers: Mapping[str, nn.Module], batch: PretextBatch) -> Decisions:
         """Inputs `frame` float `[B, T, 3, H, W]` and `tuples` i64 `[B, K, 3]` into T; targets i64 `[B, K]`."""
         batch, rows = valid_rows(batch)
         embeddings = _embed(towers["frame"], batch.inputs["frame"], batch.inputs["tuples"])

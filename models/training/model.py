@@ -11,7 +11,7 @@ from unreel.models.objectives import OBJECTIVES, Objective, Outcome
 from unreel.models.towers import Tower, build_tower
 from unreel.models.training.config import RunConfig
 from unreel.pipelines import pretext
-from unreel.pipelines.pretext.task import PretextBatch, PretextTask
+from unreel.pipelines.pretext.task import PretextBatch, TrainableTask
 
 __all__ = ["PretextModel", "build_model", "build_task", "objective_of"]
 
@@ -28,7 +28,7 @@ class PretextModel(nn.Module):
         return self.objective(dict(self.towers.items()), batch)
 
 
-def build_task(settings: Mapping[str, Any]) -> PretextTask:
+def build_task(settings: Mapping[str, Any]) -> TrainableTask:
     """The pretext task that a recipe's section `task` describes. Raises ValueError on what it does not know."""
     name, fields = _split_name(settings, "task")
     if name not in pretext.TASKS:

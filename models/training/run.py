@@ -24,7 +24,7 @@ from unreel.models.training.config import RunConfig, format_toml, parse_config
 from unreel.models.training.environment import Environment
 from unreel.models.training.model import PretextModel, build_model, build_task
 from unreel.pipelines.errors import CheckpointError, StateMismatch
-from unreel.pipelines.pretext.task import PretextTask
+from unreel.pipelines.pretext.task import TrainableTask
 
 __all__ = ["LoadedRun", "RunFolder", "continue_config", "load_run"]
 
@@ -110,7 +110,7 @@ class LoadedRun:
 
     recipe: RunConfig
     step: int
-    task: PretextTask
+    task: TrainableTask
     towers: Mapping[str, Tower]
     objective: Objective
 

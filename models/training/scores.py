@@ -1,55 +1,55 @@
-"""Losses and balanced accuracy, gathered over the steps between two rows of the log."""
+"""Losses and scores, gathered over the steps between two rows of the log."""
 
 from itertools import zip_longest
 
 import msgspec
 import numpy as np
-import torch
 
-from unreel.models.objectives import Outcome
+from unreel.models.objectives import Decisions, Outcome
 
-__all__ = ["Scores", "balanced_accuracy"]
+__all__ = ["Scores", "mean_ratio"]
 
 
 class Scores(msgspec.Struct, kw_only=True):
     """Sums since the last row; part of a checkpoint, so that a resumed run logs the rows of an unbroken one."""
 
+    metric: str = Decisions.metric
+    """What is scored, see `METRICS`."""
     losses: list[float] = []
     """Loss of each step."""
-    right: list[int] = []
-    """Right decisions by class."""
-    total: list[int] = []
-    """Decisions by class."""
+    right: list[float] = []
+    """What was right, by class where there are classes; see `Outcome.tally`."""
+    total: list[float] = []
+    """What there was, likewise."""
+    decisions: int = 0
+    """Valid answers."""
     failed: int = 0
     """Rows that were not valid."""
 
     def add(self, outcome: Outcome, *, loss: float, failed: int) -> None:
         """Count one batch."""
-        targets = outcome.targets[outcome.valid]
-        right = outcome.logits.detach()[outcome.valid].argmax(dim=1) == targets
-        classes = outcome.logits.shape[1]
-        counts = torch.stack(
-            [torch.bincount(t, minlength=classes) for t in (targets[right], targets)]
-        ).tolist()
-        self.right, self.total = _sum(self.right, counts[0]), _sum(self.total, counts[1])
+        right, total = outcome.tally()
+        self.metric = outcome.metric
+        self.right, self.total = _sum(self.right, right.tolist()), _sum(self.total, total.tolist())
+        self.decisions += int(outcome.valid.sum())
         self.losses.append(loss)
         self.failed += failed
 
     def row(self) -> dict[str, float | int]:
-        """Mean loss, balanced accuracy, decisions and failed rows."""
+        """Mean loss, the score by its metric's name, valid answers and failed rows."""
         return {
             "loss": float(np.mean(self.losses)),
-            "balanced_accuracy": balanced_accuracy(self.right, self.total),
-            "decisions": sum(self.total),
+            self.metric: mean_ratio(self.right, self.total),
+            "decisions": self.decisions,
             "failed": self.failed,
         }
 
 
-def balanced_accuracy(right: list[int], total: list[int]) -> float:
-    """Mean over the classes that occur of the share of right decisions; NaN when there was no decision."""
+def mean_ratio(right: list[float], total: list[float]) -> float:
+    """Mean of right / total over the classes that occur; NaN when there was no answer."""
     shares = [hits / count for hits, count in zip(right, total, strict=True) if count]
     return float(np.mean(shares)) if shares else float("nan")
 
 
-def _sum(first: list[int], second: list[int]) -> list[int]:
-    return [a + b for a, b in zip_longest(first, second, fillvalue=0)]
+def _sum(first: list[float], second: list[float]) -> list[float]:
+    return [a + b for a, b in zip_longest(first, second, fillvalue=0.0)]

@@ -10,18 +10,28 @@ import msgspec
 
 from unreel.pipelines.pretext.correspondence import Correspondence
 from unreel.pipelines.pretext.shuffle_and_learn import ShuffleAndLearn
-from unreel.pipelines.pretext.task import Needs, PretextBatch, PretextTask
+from unreel.pipelines.pretext.task import Look, Needs, PretextBatch, PretextTask, TrainableTask
 
-__all__ = ["TASKS", "Correspondence", "Needs", "PretextBatch", "PretextTask", "ShuffleAndLearn", "make_task"]
+__all__ = [
+    "TASKS",
+    "Correspondence",
+    "Look",
+    "Needs",
+    "PretextBatch",
+    "PretextTask",
+    "ShuffleAndLearn",
+    "TrainableTask",
+    "make_task",
+]
 
-TASKS: Final[dict[str, type[PretextTask]]] = {
+TASKS: Final[dict[str, type[TrainableTask]]] = {
     "correspondence": Correspondence,
     "shuffle_and_learn": ShuffleAndLearn,
 }
 """Name → task; `unreel.models.objectives.OBJECTIVES` has the same names."""
 
 
-def make_task(name: str, **settings: Any) -> PretextTask:
+def make_task(name: str, **settings: Any) -> TrainableTask:
     """The task `name` with `settings` for its fields; the other fields keep their defaults.
 
     Raises ValueError for an unknown name or field, and for a value of a wrong type or out of its range.

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-__all__ = ["check_choice", "check_range"]
+__all__ = ["check_choice", "check_range", "no_look"]
 
 
 def check_range(task: object, low: float, high: float, *names: str) -> None:
@@ -11,6 +11,13 @@ def check_range(task: object, low: float, high: float, *names: str) -> None:
         value = getattr(task, name)
         if not low <= value <= high:
             raise ValueError(f"{name} = {value}: must lie between {low:g} and {high:g}")
+
+
+def no_look(task: str, kind: str, kinds: Collection[str]) -> ValueError:
+    """The error of `look` for a kind of tower that a task has no input for."""
+    return ValueError(
+        f"task {task} shows nothing to a tower of kind {kind!r}: choose one of {', '.join(kinds)}"
+    )
 
 
 def check_choice(task: object, name: str, choices: Collection[str]) -> None:

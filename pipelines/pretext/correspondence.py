@@ -24,8 +24,8 @@ from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.spectrogram import FEATURES
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.plan import Plan, Window
-from unreel.pipelines.pretext.checks import check_choice, check_range
-from unreel.pipelines.pretext.task import Needs, PretextBatch
+from unreel.pipelines.pretext.checks import check_choice, check_range, no_look
+from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Sidecar
 
@@ -112,6 +112,14 @@ class Correspondence:
             "silence": f"at least {self.min_sound:.0%} not silent" if self.min_sound else "off",
             "content_box": "windows inside the content" if self.content_box else "off",
         }
+
+    def look(self, kind: str) -> Look:
+        """Single frames, and the stretch of sound."""
+        if kind == "frame":
+            return Look(crop=self.crop, size=self.size)
+        if kind == "audio":
+            return Look(seconds=self.audio_seconds, features=self.features)
+        raise no_look(self.name, kind, ("frame", "audio"))
 
     def plan(self, sidecar: Sidecar, draws: Draws) -> Plan:
         """One frame and the sound around it; whose sound a row hears is decided in `build`."""

@@ -22,8 +22,8 @@ from unreel.pipelines.guards.similar_frames import frame_difference
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.plan import Plan
-from unreel.pipelines.pretext.checks import check_range
-from unreel.pipelines.pretext.task import Needs, PretextBatch
+from unreel.pipelines.pretext.checks import check_range, no_look
+from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Sidecar, Video
 
@@ -122,6 +122,12 @@ class ShuffleAndLearn:
             if self.min_difference
             else "off",
         }
+
+    def look(self, kind: str) -> Look:
+        """Single frames."""
+        if kind != "frame":
+            raise no_look(self.name, kind, ("frame",))
+        return Look(crop=self.crop, size=self.size)
 
     def plan(self, sidecar: Sidecar, draws: Draws) -> Plan:
         """Five frames of one window of time, and one window of the picture for all of them."""

@@ -15,7 +15,7 @@ from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.plan import Plan
 from unreel.shards.sample import Sidecar
 
-__all__ = ["Needs", "PretextBatch", "PretextTask"]
+__all__ = ["Look", "Needs", "PretextBatch", "PretextTask", "TrainableTask"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,27 @@ class Needs:
     def aligned(self) -> int:
         """Rows that belong together: a rank has a multiple of them."""
         return lcm(self.group, 2 if self.source_pairs else 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How a tower of one kind sees a sample in a task, without augmentation: what probes take features of.
+
+    Attributes:
+        crop: side of the square of the stored picture, in pixels; 0 for a tower of sound.
+        size: side of the tower's input, in pixels.
+        frames: frames that the tower takes at once: 1 for a tower of frames.
+        step_seconds: time from one of them to the next.
+        seconds: length of the sound; 0 for a tower of pictures.
+        features: how sound is shown, see `FEATURES`.
+    """
+
+    crop: int = 0
+    size: int = 0
+    frames: int = 1
+    step_seconds: float = 0.0
+    seconds: float = 0.0
+    features: str = "logmel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,3 +141,15 @@ class PretextTask(Protocol):
 
     def build(self, media: MediaBatch, draws: Draws) -> PretextBatch:
         """Make inputs and targets of a whole batch on the device that `media` is on; `draws` has B rows."""
+
+
+@runtime_checkable
+class TrainableTask(PretextTask, Protocol):
+    """A task that `TASKS` lists: beside what a loader needs it says what its towers see and how its guards stand."""
+
+    @property
+    def guards(self) -> Mapping[str, str]:
+        """Guard → how it stands, in words; one that is switched off says so with `off`."""
+
+    def look(self, kind: str) -> Look:
+        """How the tower of `kind` sees a sample. Raises ValueError for a kind that the task has no input for."""

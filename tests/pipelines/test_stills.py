@@ -8,7 +8,7 @@ from unreel.pipelines.draws import Draws
 from unreel.pipelines.loader import Loader
 from unreel.pipelines.ops import denormalise
 from unreel.pipelines.plan import check_plan
-from unreel.pipelines.pretext.task import PretextTask
+from unreel.pipelines.pretext.task import Look, PretextTask
 from unreel.pipelines.stills import Stills
 from unreel.shards.catalogue import Catalogue
 from unreel.shards.errors import PlanImpossible
@@ -69,3 +69,26 @@ def test_pictures_come_as_they_were_decoded(tiny_catalogue: Catalogue) -> None:
     assert batch.targets.shape == (4, 0) and batch.targets.dtype == torch.int64
     shown = denormalise(batch.inputs["frame"]).int()
     assert (shown - media.frames.int()).abs().max() <= 1
+
+
+def test_clips_lie_about_their_moments(sidecars: list[Sidecar]) -> None:
+    stills = Stills.of(Look(crop=96, size=48, frames=4, step_seconds=0.08), moments=3)
+    sidecar = next(sidecar for sidecar in sidecars if sidecar.video is not None)
+    assert sidecar.video is not None
+    plan = stills.plan(sidecar, DRAWS)
+    check_plan(plan, sidecar)
+    moments, clips = np.asarray(plan.facts["moments"]), plan.frames.reshape(3, 4)
+    step = round(0.08 * sidecar.video.frame_rate)
+    assert (np.diff(clips, axis=1) == step).all()
+    assert (clips[:, 0] <= moments).all() and (moments <= clips[:, -1]).all()
+
+
+def test_clips_come_with_time_behind_the_channels(tiny_catalogue: Catalogue) -> None:
+    stills = Stills(frames=2, clip=3, step_seconds=0.04, crop=(96, 96), size=(32, 32))
+    with Loader(tiny_catalogue, stills, batch_size=2, seed=0, backend="packets", prefetch=0) as loader:
+        batch = loader.batch(0)
+    assert batch.inputs["video"].shape == (2, 2, 3, 3, 32, 32)
+    singles = Stills(frames=6, crop=(96, 96), size=(32, 32))
+    assert singles.look("frame").frames == 1 and stills.look("video").frames == 3
+    with pytest.raises(ValueError, match="choose one of frame, video, audio"):
+        stills.look("smell")

@@ -74,9 +74,9 @@ def test_scores_are_of_held_out_sources_with_counts(
 ) -> None:
     evaluation = evaluations[task]
     score = evaluation.pretext
-    assert 0 < score.balanced_accuracy.sources < 18
-    assert score.clips <= 2 * score.balanced_accuracy.sources
-    assert score.balanced_accuracy.samples == sum(score.decisions) > 0
+    assert 0 < score.estimate.sources < 18
+    assert score.clips <= 2 * score.estimate.sources
+    assert score.estimate.samples == sum(score.decisions) > 0
     assert evaluation.on_twin is not None and evaluation.on_twin.clips == score.clips
     assert set(evaluation.controls) == {UNTRAINED, LOW_LEVEL}
     for control in evaluation.controls.values():

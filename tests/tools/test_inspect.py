@@ -17,8 +17,8 @@ from unreel.pipelines.ops.normalise import denormalise
 from unreel.pipelines.pretext import make_task
 from unreel.shards.catalogue import Catalogue
 from unreel.shards.reader import EncodedSample, Reader
-from unreel.tools import sheets
 from unreel.tools.inspect import inspect
+from unreel.tools.sheets import contact, correspondence, rows, shuffle_and_learn
 
 SETTINGS = {
     "shuffle_and_learn": ["tau_max_seconds=0.6", "tau_min_seconds=0.2", "window=96", "crop=80", "size=50"],
@@ -94,20 +94,20 @@ def test_a_failed_row_is_shown_with_its_reason(tiny_catalogue: Catalogue, tmp_pa
         step = next(loader)
     assert [failure.key for failure in step.failures] == ["tiny-000"]
     failed = step.failures[0].row
-    lines = " ".join(text for text, _ in sheets._origin(step.batch, failed, "read: checksum"))
+    lines = " ".join(text for text, _ in rows.origin(step.batch, failed, "read: checksum"))
     assert "tiny-000" in lines and "not valid, read: checksum" in lines
-    assert sheets.contact_sheet(step, task, rows=36).height > 36 * 150
+    assert contact.contact_sheet(step, task, rows=36).height > 36 * 150
 
 
 def test_words_say_labels_times_and_guards(tiny_catalogue: Catalogue) -> None:
     task = make_task("shuffle_and_learn", **settings_of("shuffle_and_learn") | {"min_difference": 1e4})
     with Loader(tiny_catalogue, task, batch_size=4, seed=0, split=None, backend="packets") as loader:
         batch = loader.batch(0)
-    lines = [text for text, _ in sheets._tuple_words(batch, 0)]
+    lines = [text for text, _ in shuffle_and_learn._tuple_words(batch, 0)]
     letters = ["abcde"[index] for index in batch.inputs["tuples"][0, 0].tolist()]
     assert lines[0] == f"{' '.join(letters)}  left out (-1)"
     assert any("frames look alike, left out" in line for line in lines)
-    words = sheets._frame_words(batch.facts, 0, 2)
+    words = shuffle_and_learn._frame_words(batch.facts, 0, 2)
     assert words[0].startswith(f"c: {batch.facts['seconds'][0, 2]:.2f} s")
 
 
@@ -116,7 +116,7 @@ def test_words_of_a_pair_name_who_is_heard(tiny_catalogue: Catalogue) -> None:
     with Loader(tiny_catalogue, task, batch_size=8, seed=0, split=None, backend="packets") as loader:
         batch = loader.batch(3)
     for row in range(8):
-        lines = [text for text, _ in sheets._pair_words(batch, row)]
+        lines = [text for text, _ in correspondence._pair_words(batch, row)]
         partner = int(batch.facts["partner"][row] - batch.positions[0])
         assert lines[0] == ("corresponds (1)" if partner == row else "does not correspond (0)")
         assert lines[1] == f"row {row} sees, row {partner} is heard"

@@ -24,7 +24,8 @@ def estimate(value: float, error: float | None = 0.012) -> Estimate:
 
 def score(value: float) -> PretextScore:
     return PretextScore(
-        balanced_accuracy=estimate(value),
+        metric="balanced_accuracy",
+        estimate=estimate(value),
         auc=estimate(value + 0.03),
         chance=0.5,
         decisions=(960, 960),
@@ -209,7 +210,13 @@ def test_parts_may_be_missing(demo: DemoFolder, missing: str) -> None:
 
 def test_unknown_errors_twins_and_factors_are_shown_as_such(demo: DemoFolder) -> None:
     lonely = PretextScore(
-        balanced_accuracy=estimate(0.7, None), auc=None, chance=0.5, decisions=(1, 1), clips=1, failures=0
+        metric="balanced_accuracy",
+        estimate=estimate(0.7, None),
+        auc=None,
+        chance=0.5,
+        decisions=(1, 1),
+        clips=1,
+        failures=0,
     )
     found = evaluation("shuffle_and_learn", 0.7)
     nothing = Knowledge(tower="frame", train_clips=0, test_clips=0, failures=0, findings=())

@@ -3,8 +3,9 @@
 import pytest
 
 from unreel.models.evaluation import Estimate, Finding, PretextScore
+from unreel.tools.about import about
 from unreel.tools.evaluation import Evaluation, Knowledge
-from unreel.tools.verdicts import about, judge_knowledge, judge_pretext, number, percent, plus_minus
+from unreel.tools.verdicts import judge_knowledge, judge_pretext, number, percent, plus_minus
 
 
 def estimate(value: float, error: float | None = 0.01) -> Estimate:
@@ -15,7 +16,13 @@ def estimate(value: float, error: float | None = 0.01) -> Estimate:
 def score(value: float, error: float | None = 0.01) -> PretextScore:
     accuracy = estimate(value, error)
     return PretextScore(
-        balanced_accuracy=accuracy, auc=None, chance=0.5, decisions=(320, 320), clips=80, failures=0
+        metric="balanced_accuracy",
+        estimate=accuracy,
+        auc=None,
+        chance=0.5,
+        decisions=(320, 320),
+        clips=80,
+        failures=0,
     )
 
 

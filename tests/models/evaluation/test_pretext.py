@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unreel.models.evaluation.pretext import evaluate
-from unreel.models.objectives import Outcome
+from unreel.models.evaluation.pretext import PretextScore, evaluate
+from unreel.models.objectives import Decisions, Errors, Outcome, Rankings
 from unreel.pipelines.pretext.task import PretextBatch
 
 
@@ -19,11 +19,11 @@ class Reads(nn.Module):
         super().__init__()
         self.modes: list[bool] = []
 
-    def forward(self, towers: Mapping[str, nn.Module], batch: PretextBatch) -> Outcome:
+    def forward(self, towers: Mapping[str, nn.Module], batch: PretextBatch) -> Decisions:
         self.modes.append(self.training or towers["frame"].training)
         answers = batch.inputs["answer"]
         count = answers.shape[1]
-        return Outcome(
+        return Decisions(
             loss=torch.zeros(()),
             logits=nn.functional.one_hot(answers.flatten(), 2).float(),
             targets=batch.targets.flatten(),
@@ -54,8 +54,8 @@ def test_counts_decisions_sources_and_failures() -> None:
     objective.train()
     score = evaluate(objective, towers, [batch_of(answers, targets, valid)])
     assert score.decisions == (4, 2)
-    assert score.balanced_accuracy.value == pytest.approx((4 / 4 + 1 / 2) / 2)
-    assert (score.balanced_accuracy.samples, score.balanced_accuracy.sources) == (6, 2)
+    assert score.estimate.value == pytest.approx((4 / 4 + 1 / 2) / 2)
+    assert (score.estimate.samples, score.estimate.sources) == (6, 2)
     assert (score.clips, score.failures, score.chance) == (3, 1, 0.5)
     assert score.auc is not None and score.auc.value == pytest.approx(0.75)
     assert objective.modes == [False], "scored in training mode"
@@ -90,3 +90,46 @@ def test_no_valid_decision_is_an_error() -> None:
     )
     with pytest.raises(ValueError, match="all 2 rows failed"):
         evaluate(Reads(), {"frame": nn.Identity()}, [batch])
+
+
+class Answers(nn.Module):
+    """An objective that returns what it was given."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+    def forward(self, towers: Mapping[str, nn.Module], batch: PretextBatch) -> Outcome:
+        return self.outcome
+
+
+def rows_of(count: int) -> dict[str, Tensor]:
+    return {"loss": torch.zeros(()), "rows": torch.arange(count), "valid": torch.arange(count) < count - 1}
+
+
+def scored(outcome: Outcome, count: int) -> PretextScore:
+    blank = torch.zeros(count, 1, dtype=torch.int64)
+    batch = batch_of(blank, blank, torch.ones(count, dtype=torch.bool))
+    return evaluate(Answers(outcome), {"frame": nn.Identity()}, [batch])
+
+
+def test_rankings_are_scored_by_hits_and_by_subset() -> None:
+    hits = torch.tensor([1.0, 0, 1, 1, 0, 1])
+    hard = torch.tensor([True, True, False, False, False, False])
+    outcome = Rankings(hits=hits, chances=torch.full((6,), 0.25), subsets={"hard": hard}, **rows_of(6))
+    score = scored(outcome, 6)
+    assert (score.metric, score.metric_words) == ("hit_rate", "hit rate")
+    assert score.estimate.value == pytest.approx(3 / 5) and score.chance == 0.25
+    assert score.subsets["hard"].value == 0.5 and score.subsets["hard"].samples == 2
+    assert score.decisions == (5,) and score.auc is None
+    right, total = outcome.tally()
+    assert (right / total).tolist() == pytest.approx([0.6])
+
+
+def test_errors_are_scored_against_the_trivial_answer() -> None:
+    errors, baselines = torch.tensor([1.0, 2, 1, 9]), torch.tensor([2.0, 4, 2, 1])
+    outcome = Errors(errors=errors, baselines=baselines, **rows_of(4))
+    score = scored(outcome, 4)
+    assert score.metric == "skill" and score.estimate.value == pytest.approx(0.5) and score.chance == 0.0
+    right, total = outcome.tally()
+    assert (right / total).tolist() == pytest.approx([0.5])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unreel.models.evaluation.readout import Frozen, evaluate_readouts
-from unreel.models.objectives import Outcome
+from unreel.models.objectives import Decisions
 from unreel.pipelines.pretext.task import PretextBatch
 
 
@@ -20,10 +20,12 @@ class Decides(nn.Module):
         super().__init__()
         self.head = nn.Linear(width, 2)
 
-    def forward(self, towers: Mapping[str, nn.Module], batch: PretextBatch) -> Outcome:
+    def forward(self, towers: Mapping[str, nn.Module], batch: PretextBatch) -> Decisions:
         logits = self.head(towers["frame"](batch.inputs["frame"]))
         rows = torch.arange(len(batch))
-        return Outcome(loss=logits.sum(), logits=logits, targets=batch.targets, rows=rows, valid=batch.valid)
+        return Decisions(
+            loss=logits.sum(), logits=logits, targets=batch.targets, rows=rows, valid=batch.valid
+        )
 
 
 class Blind(nn.Module):
@@ -56,9 +58,9 @@ def models() -> dict[str, Frozen]:
 
 def test_head_learns_what_the_towers_tell() -> None:
     scores = evaluate_readouts(models(), train=map(batch, range(8)), test=map(batch, range(8, 12)))
-    assert scores["seeing"].balanced_accuracy.value > 0.85
-    assert scores["blind"].balanced_accuracy.value == pytest.approx(0.5)
-    assert scores["seeing"].balanced_accuracy.sources == 4 * 32
+    assert scores["seeing"].estimate.value > 0.85
+    assert scores["blind"].estimate.value == pytest.approx(0.5)
+    assert scores["seeing"].estimate.sources == 4 * 32
     assert scores["seeing"].clips == sum(scores["seeing"].decisions) == 4 * 64
 
 

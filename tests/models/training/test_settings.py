@@ -13,7 +13,7 @@ from unreel.models.training.environment import resolve
 from unreel.models.training.log import MetricsFile, Row, read_metrics
 from unreel.models.training.optimiser import learning_rate_share
 from unreel.models.training.run import continue_config
-from unreel.models.training.scores import balanced_accuracy
+from unreel.models.training.scores import mean_ratio
 from unreel.pipelines.errors import CheckpointError, StateMismatch
 from unreel.pipelines.pretext import ShuffleAndLearn
 
@@ -51,10 +51,10 @@ def test_constant_stays() -> None:
     assert [learning_rate_share(s, steps=9, config=schedule) for s in range(4)] == [0.5, 1, 1, 1]
 
 
-def test_balanced_accuracy_is_the_mean_of_the_classes() -> None:
-    assert balanced_accuracy([75, 0], [75, 25]) == 0.5
-    assert balanced_accuracy([3, 4], [4, 4]) == 0.875
-    assert balanced_accuracy([3, 0], [4, 0]) == 0.75
+def test_mean_ratio_is_the_mean_of_the_classes() -> None:
+    assert mean_ratio([75, 0], [75, 25]) == 0.5
+    assert mean_ratio([3, 4], [4, 4]) == 0.875
+    assert mean_ratio([3, 0], [4, 0]) == 0.75
 
 
 def test_models_of_one_seed_are_equal_and_leave_the_generator_alone() -> None:

@@ -1,0 +1,45 @@
+"""What each pretext task asks, in words for someone who never heard of it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["ABOUT", "About", "about"]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """A task for someone who never heard of it.
+
+    Attributes:
+        title: its name in words.
+        question: what is asked, in a sentence.
+        reason: why an answer takes some understanding, in a sentence.
+        twin: what remains of the question when the objects are gone.
+    """
+
+    title: str
+    question: str
+    reason: str
+    twin: str
+
+
+ABOUT: Final[dict[str, About]] = {
+    "shuffle_and_learn": About(
+        title="Shuffle and learn",
+        question="Here are three frames of one clip: was the middle one filmed between the other two?",
+        reason="Whoever answers has to see how things move: where they are, how high, in which phase of a swing.",
+        twin="Without the moving objects there is no order left to see, so that only guessing remains.",
+    ),
+    "correspondence": About(
+        title="Audio-visual correspondence",
+        question="Here are a frame and a second of sound: were they recorded together?",
+        reason="Whoever answers has to know what things look like, what they sound like, and which go together.",
+        twin="Without the objects the sound has no visible source, so that only guessing remains.",
+    ),
+}
+"""By the task's name."""
+
+
+def about(task: str) -> About:
+    """What is known of a task; of one that is not listed, its name."""
+    return ABOUT.get(task, About(task.replace("_", " ").capitalize(), "", "", ""))
