@@ -1,19 +1,36 @@
 """What every tower is: named stages, run one after another, the last of which gives the embedding."""
 
-from collections.abc import Mapping
-from typing import Final, Literal
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Pooling", "Tower", "embedding"]
+from unreel.models.towers.inputs import InputSpec
+from unreel.models.towers.norm import Norm, renormalise
+
+__all__ = ["Pooling", "Stage", "Tower", "embedding", "pooled_tower"]
 
 Pooling = Literal["mean", "max"]
 
 _POOLS: Final[Mapping[str, Mapping[int, type[nn.Module]]]] = {
-    "mean": {2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d},
-    "max": {2: nn.AdaptiveMaxPool2d, 3: nn.AdaptiveMaxPool3d},
+    "mean": {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d},
+    "max": {1: nn.AdaptiveMaxPool1d, 2: nn.AdaptiveMaxPool2d, 3: nn.AdaptiveMaxPool3d},
 }
+
+
+class Stage(NamedTuple):
+    """A stage that returns a map.
+
+    Attributes:
+        module: the map of the stage before, or the input → its map, float `[B, channels, *axes]`.
+        channels: of its map.
+        stride: how many steps of the *input* lie between neighbouring cells, along each axis.
+    """
+
+    module: nn.Module
+    channels: int
+    stride: tuple[int, ...]
 
 
 class Tower(nn.Module):
@@ -22,27 +39,88 @@ class Tower(nn.Module):
     Attributes:
         kind: what one row is: `frame` float `[3, H, W]`, `video` float `[3, T, H, W]`, or `audio`, a log
             spectrogram float `[1, F, S]`; values of order 1, as the pretext tasks normalise them.
+        input: the contract of the input in full; an input that breaks it is a ValueError.
         stages: modules by name, in order; layer-wise probes read what each of them returns.
+        channels: stage → channels of its map. Stages that return a vector, such as `embed`, are not in it.
+        stride: stage → steps of the input between neighbouring cells of its map, along each axis of the input.
         embed_dim: length of the embedding, which the last stage, `embed`, returns.
     """
 
-    def __init__(self, kind: str, stages: Mapping[str, nn.Module], *, embed_dim: int) -> None:
+    def __init__(
+        self,
+        maps: Mapping[str, Stage],
+        vectors: Mapping[str, nn.Module],
+        *,
+        input: InputSpec,
+        embed_dim: int,
+        norm: Norm = "batch",
+    ) -> None:
+        """Stages that return maps, then those that return vectors; batch norms become `norm`."""
         super().__init__()
-        self.kind = kind
+        self.kind = input.kind
+        self.input = input
         self.embed_dim = embed_dim
-        self.stages = nn.ModuleDict(stages)
+        self.channels: Mapping[str, int] = {name: stage.channels for name, stage in maps.items()}
+        self.stride: Mapping[str, tuple[int, ...]] = {name: stage.stride for name, stage in maps.items()}
+        modules = {name: stage.module for name, stage in maps.items()}
+        self.stages = renormalise(nn.ModuleDict({**modules, **vectors}), norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        """float `[B, ...]` → float `[B, embed_dim]`."""
-        x = _fast_layout(x)
-        for stage in self.stages.values():
-            x = stage(x)
-        return x
+        """float `[B, ...]` → float `[B, embed_dim]`. Raises ValueError for an input that breaks the contract."""
+        return self._until("embed", x)
 
     def activations(self, x: Tensor) -> dict[str, Tensor]:
-        """What each stage returns, by its name, in order; the last is the embedding."""
+        """What each stage returns, by its name, in order; the last is the embedding. Raises as `forward`."""
+        return dict(self._walk(x))
+
+    def map(self, x: Tensor, stage: str | None = None) -> Tensor:
+        """The map of `stage`, by default of the last stage that has one; later stages are not run.
+
+        Returns:
+            float `[B, C, H, W]` of a frame tower, `[B, C, T, H, W]` of a video tower, `[B, C, F, S]` of an audio
+            tower; C is `channels[stage]`.
+
+        Raises:
+            ValueError: for a stage that does not exist or returns no map, and as `forward`.
+        """
+        return self._until(self.map_stage(stage), x)
+
+    def map_stage(self, stage: str | None = None) -> str:
+        """`stage`, by default the last one that returns a map. Raises ValueError with the choices for any other."""
+        if stage is None:
+            return list(self.channels)[-1]
+        if stage not in self.channels:
+            raise ValueError(
+                f"stage {stage!r} of a {self.kind} tower: choose one of {', '.join(self.channels)}"
+            )
+        return stage
+
+    def _until(self, stage: str, x: Tensor) -> Tensor:
+        return next(value for name, value in self._walk(x) if name == stage)
+
+    def _walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Each stage's name and what it returns, one by one: whoever stops early runs no later stage."""
+        self.input.check(x)
         x = _fast_layout(x)
-        return {name: (x := stage(x)) for name, stage in self.stages.items()}
+        for name, stage in self.stages.items():
+            x = stage(x)
+            yield name, x
+
+
+def pooled_tower(
+    spec: InputSpec,
+    maps: Mapping[str, Stage],
+    *,
+    embed_dim: int,
+    grid: int,
+    pooling: Pooling,
+    norm: Norm,
+) -> Tower:
+    """A tower whose last map becomes the embedding; the arguments are those of `Tower` and of `embedding`."""
+    channels = list(maps.values())[-1].channels
+    embed = embedding(channels, embed_dim=embed_dim, grid=grid, pooling=pooling, dims=len(spec.axes))
+    width = embed_dim or channels * grid ** min(len(spec.axes), 2)
+    return Tower(maps, {"embed": embed}, input=spec, embed_dim=width, norm=norm)
 
 
 def embedding(
@@ -56,16 +134,20 @@ def embedding(
     here, 250 steps of shuffle-and-learn on a generated world stay at chance (.50), with them they reach .72.
 
     Args:
-        channels: channels of the map, `[B, C, H, W]` or, with `dims` 3, `[B, C, T, H, W]`.
-        embed_dim: length of the embedding.
+        channels: channels of the map, `[B, C, N]`, `[B, C, H, W]` or `[B, C, T, H, W]` by `dims`.
+        embed_dim: length of the embedding; 0 for the cells as they are, `channels * grid²` numbers.
         grid: cells along each side.
         pooling: over each cell, `mean` or `max`.
+        dims: axes of the map.
     """
     if pooling not in _POOLS:
         raise ValueError(f"pooling {pooling!r}: choose one of {', '.join(_POOLS)}")
-    pool = _POOLS[pooling][dims]((1,) * (dims - 2) + (grid, grid))
-    linear = nn.Linear(channels * grid * grid, embed_dim, bias=False)
-    return nn.Sequential(pool, nn.Flatten(), linear, nn.BatchNorm1d(embed_dim), nn.ReLU())
+    cells = (grid,) if dims == 1 else (1,) * (dims - 2) + (grid, grid)
+    flat = [_POOLS[pooling][dims](cells), nn.Flatten()]
+    if not embed_dim:
+        return nn.Sequential(*flat)
+    linear = nn.Linear(channels * grid ** min(dims, 2), embed_dim, bias=False)
+    return nn.Sequential(*flat, linear, nn.BatchNorm1d(embed_dim), nn.ReLU())
 
 
 def _fast_layout(x: Tensor) -> Tensor:

@@ -33,6 +33,70 @@ def test_a_row_becomes_an_embedding(kind: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), ALL)
+def test_maps_are_the_activations_of_their_stage(kind: str, name: str) -> None:
+    tower, x = build_tower(kind, name).eval(), torch.randn(1, *INPUTS[kind])
+    with torch.no_grad():
+        activations = tower.activations(x)
+        maps = {stage: tower.map(x, stage) for stage in tower.channels}
+        assert torch.equal(tower.map(x), list(maps.values())[-1])
+    assert list(tower.channels) == list(tower.stride) == list(tower.stages)[: len(maps)]
+    for stage, value in maps.items():
+        assert torch.equal(value, activations[stage])
+        assert value.shape[1] == tower.channels[stage] and value.dim() == x.dim()
+    with pytest.raises(ValueError, match=f"stage 'embed' of a {kind} tower: choose one of {', '.join(maps)}"):
+        tower.map(x, "embed")
+
+
+@pytest.mark.parametrize(("kind", "name"), ALL)
+def test_a_map_grows_by_one_cell_a_stride(kind: str, name: str) -> None:
+    with torch.device("meta"):
+        tower = build_tower(kind, name).eval()
+        small, large = (
+            tower.activations(torch.empty(1, tower.input.channels, *(n + more for n in tower.input.size)))
+            for more in (0, 64)
+        )
+    for stage, strides in tower.stride.items():
+        grown = [b - a for a, b in zip(small[stage].shape[2:], large[stage].shape[2:], strict=True)]
+        assert grown == [64 // stride for stride in strides]
+
+
+def test_a_map_runs_no_later_stage() -> None:
+    tower, seen = build_tower("frame", "resnet18"), []
+    for name, stage in tower.stages.items():
+        stage.register_forward_hook(lambda *_, name=name: seen.append(name))
+    tower.map(torch.randn(2, 3, 32, 32), "layer2")
+    assert seen == ["stem", "layer1", "layer2"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "x", "message"),
+    [
+        (
+            "frame",
+            torch.zeros(2, 8, 8, 3),
+            r"frame input \[2, 8, 8, 3\]: the tower takes \[B, 3, height, width\]",
+        ),
+        ("video", torch.zeros(2, 3, 8, 8), r"the tower takes \[B, 3, time, height, width\]"),
+        ("audio", torch.zeros(2, 1, 8, 8).byte(), "torch.uint8: the tower takes floats, a log spectrogram"),
+        ("audio", torch.zeros(2, 1, 64, 7), "columns is 7, it has to be 8 or more"),
+    ],
+)
+def test_a_wrong_input_is_named(kind: str, x: torch.Tensor, message: str) -> None:
+    name = "l3" if "columns" in message else "tiny"
+    with pytest.raises(ValueError, match=message):
+        build_tower(kind, name)(x)
+
+
+@pytest.mark.parametrize("norm", ["group", "layer"])
+@pytest.mark.parametrize(("kind", "name"), ALL)
+def test_rows_do_not_see_each_other_without_batch_norm(kind: str, name: str, norm: str) -> None:
+    tower, x = build_tower(kind, name, norm=norm), torch.randn(3, *INPUTS[kind])
+    assert not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in tower.modules())
+    with torch.no_grad():
+        assert torch.allclose(tower(x)[:1], tower(x[:1]), atol=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "name"), ALL)
 def test_learns_a_batch_by_heart(kind: str, name: str) -> None:
     tower = build_tower(kind, name)
     model = nn.Sequential(tower, nn.Linear(tower.embed_dim, 2))
@@ -106,5 +170,7 @@ def test_wrong_names_list_the_choices() -> None:
         build_tower("smell", "tiny")
     with pytest.raises(ValueError, match="'resnet': choose one of l3, resnet18, tiny"):
         build_tower("frame", "resnet")
+    with pytest.raises(ValueError, match="norm 'none': choose one of batch, group, layer"):
+        build_tower("frame", "tiny", norm="none")
     with pytest.raises(ValueError, match="pooling 'median'"):
         build_tower("frame", "tiny", pooling="median")

@@ -58,6 +58,7 @@ def test_every_default_is_written_out_and_read_back(recipe: str) -> None:
         "grid": 4,
         "pooling": "mean",
         "standardise": True,
+        "norm": "batch",
     }
     assert config.objective["head"] == "hidden"
     assert parse_config(format_toml(config)) == config
