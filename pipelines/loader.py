@@ -119,8 +119,9 @@ class Loader:
             threads: CPU threads that decode.
             workers: processes that decode instead of threads; slower by the copies, and a sample that crashes its decoder
                 then costs its own row and not the run. 0 decodes in threads.
-            pixels: how pictures travel to `device`: `rgb`, or `yuv420`, half the bytes, which are converted there. Windows
-                must then begin and end at even pixels, and the backend must be `packets` without `workers`.
+            pixels: what a task is given: `rgb` in `media.frames`, or `yuv420` in `media.yuv`, half the bytes, which
+                `render` takes as well (a task that wants RGB calls `media.as_rgb()`). Windows must then begin and end
+                at even pixels, and the backend must be `packets` without `workers`.
             device: where batches are built.
             prefetch: steps that are worked on while the consumer has one; 0 works on none.
             failures: what failed samples do to the run.
@@ -282,7 +283,7 @@ class Loader:
 
     def _build(self, media: MediaBatch) -> PretextBatch:
         draws = Draws.of(self.seed, self.task.name, media.positions)
-        return self.task.build(media.to(self._device, non_blocking=True).as_rgb(), draws)
+        return self.task.build(media.to(self._device, non_blocking=True), draws)
 
 
 def _local_batch(batch_size: int, world_size: int, task: PretextTask) -> int:

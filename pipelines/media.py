@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unreel.pipelines.ops.yuv import PlanarYuv, yuv_to_rgb
+from unreel.pipelines.ops.yuv import Pictures, PlanarYuv, yuv_to_rgb
 from unreel.pipelines.plan import Plan
 from unreel.shards.sample import Sidecar
 
@@ -44,7 +44,7 @@ class MediaBatch:
         yuv: the pictures as the codec stores them, in place of `frames`; None unless they are asked for.
         audio: float32 in [-1, 1], `[B, C, N]`; None where the task takes no sound.
         audio_rate: samples per second of `audio`; 0 without sound.
-        valid: bool `[B]`; rows that failed are False and hold zeros.
+        valid: bool `[B]`; rows that failed are False and hold zeros, also where zeros of planes are no black.
         positions: i64 `[B]`, positions in the order of the run.
         keys: sample keys, "" where the shard's index could not be read.
         sources: source ids, "" where the shard's index could not be read.
@@ -91,6 +91,11 @@ class MediaBatch:
             yuv=None if self.yuv is None else self.yuv.to(device, non_blocking=non_blocking),
             valid=self.valid.to(device, non_blocking=non_blocking),
         )
+
+    @property
+    def pictures(self) -> Pictures | None:
+        """`frames` or `yuv`, whichever is there: what `render` takes."""
+        return self.frames if self.yuv is None else self.yuv
 
     def as_rgb(self) -> "MediaBatch":
         """The same batch with `frames` in place of `yuv`, converted where the planes are; rows that failed hold zeros."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops import FEATURES, Colour, Views, render
+from unreel.pipelines.ops.yuv import extent_of
 from unreel.pipelines.plan import Plan, Span, Window
 from unreel.pipelines.pretext.checks import no_look
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
@@ -99,8 +100,8 @@ class Stills:
         `[B, 1, F, S]`; targets hold nothing, i64 `[B, 0]`.
         """
         inputs: dict[str, Tensor] = {}
-        if media.frames is not None:
-            frames = render(media.frames, self._views(*media.frames.shape[:2]))
+        if (pictures := media.pictures) is not None:
+            frames = render(pictures, self._views(*extent_of(pictures)[:2]))
             clips = frames.reshape(len(frames), -1, self.clip, *frames.shape[2:]).transpose(2, 3)
             inputs |= {"video": clips} if self.clip > 1 else {"frame": frames}
         if media.audio is not None:

@@ -22,8 +22,8 @@ PUBLIC = {
         is_negative place_sound place_window sounding_share swap_partners uncut_starts"""
     ),
     "unreel.pipelines.ops": (
-        """Colour FEATURES Views crop denormalise flip_rows log_mel log_spectrogram recolour render
-        resize"""
+        """Colour FEATURES Pictures PlanarYuv Views crop denormalise flip_rows log_mel log_spectrogram
+        recolour render resize"""
     ),
     "unreel.pipelines.pretext": (
         """Correspondence Look Needs PretextBatch PretextTask ShuffleAndLearn TASKS TrainableTask make_task"""

@@ -4,17 +4,19 @@ from typing import Final
 
 from torch import Tensor
 
+from unreel.pipelines.ops.yuv import Pictures, every_pixel
+
 __all__ = ["frame_difference"]
 
 _STEP: Final = 4
 """Every fourth pixel both ways: a sixteenth of the work, and what moves is larger than four pixels."""
 
 
-def frame_difference(frames: Tensor, *, middle: int, others: tuple[int, ...]) -> Tensor:
+def frame_difference(pictures: Pictures, *, middle: int, others: tuple[int, ...]) -> Tensor:
     """Smallest mean squared RGB difference of frame `middle` to the `others` of its clip.
 
-    uint8 `[B, T, H, W, 3]` → f32 `[B]`, in squared levels of [0, 255]. The paper sums (SSD); the mean does not depend
+    uint8 `[B, T, H, W, 3]`, or planes, with the same result → f32 `[B]`, in squared levels of [0, 255]. The paper sums (SSD); the mean does not depend
     on the picture's size.
     """
-    small = frames[:, :, ::_STEP, ::_STEP][:, [middle, *others]].float()
+    small = every_pixel(pictures, _STEP)[:, [middle, *others]].float()
     return (small[:, 1:] - small[:, :1]).square().mean(dim=(2, 3, 4)).amin(dim=1)

@@ -5,10 +5,13 @@ from unreel.pipelines.ops.geometry import crop, flip_rows, resize
 from unreel.pipelines.ops.normalise import denormalise
 from unreel.pipelines.ops.spectrogram import FEATURES, log_mel, log_spectrogram
 from unreel.pipelines.ops.views import Views, render
+from unreel.pipelines.ops.yuv import Pictures, PlanarYuv
 
 __all__ = [
     "FEATURES",
     "Colour",
+    "Pictures",
+    "PlanarYuv",
     "Views",
     "crop",
     "denormalise",

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from unreel.pipelines.ops.normalise import MEAN, STD
 
-__all__ = ["LUMA", "Colour", "recolour"]
+__all__ = ["LUMA", "Colour", "affine", "paint", "recolour"]
 
 LUMA: Final = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601, as Pillow and torchvision have them)."""
@@ -70,28 +70,25 @@ def recolour(frames: Tensor, colour: Colour) -> Tensor:
     rows, times, height, width, _ = frames.shape
     planes = frames.permute(0, 1, 4, 2, 3).to(torch.float32, memory_format=torch.contiguous_format)
     planes = planes.reshape(rows * times, 3, height * width)
-    matrix, offset = _normalised_affine(colour, planes)
-    painted = torch.baddbmm(offset, matrix, planes)
-    for channel, mean, std in zip(painted.unbind(1), MEAN, STD, strict=True):
-        # Bounds as numbers: 0.7 ms for 160 frames of 96 pixels, against 9 ms with bounds in a tensor.
-        channel.clamp_(-mean / std, (1 - mean) / std)
-    return painted.view(rows, times, 3, height, width)
+    return paint(planes, planes.mean(2), colour).view(rows, times, 3, height, width)
 
 
-def _normalised_affine(colour: Colour, planes: Tensor) -> tuple[Tensor, Tensor]:
-    """Matrix `[N, 3, 3]` and offset `[N, 3, 1]` from levels in [0, 255] to normalised colours."""
-    matrix, offset, pull = (torch.from_numpy(part).to(planes.device) for part in _affine(colour))
+def paint(planes: Tensor, mean: Tensor, colour: Colour) -> Tensor:
+    """Change and normalise levels in [0, 255]: f32 `[N, 3, P]` and their means `[N, 3]` → f32 `[N, 3, P]`."""
+    matrix, offset, pull = (torch.from_numpy(part).to(planes.device) for part in affine(colour))
     # Sums of levels are exact, and the rest is element by element: no row depends on the size of the batch.
-    red, green, blue = (planes.mean(2) * pull).unbind(1)
-    offset = (offset + red + green + blue).view(-1, 1, 1)
-    mean, std = (torch.tensor(values, device=planes.device).view(3, 1) for values in (MEAN, STD))
-    return matrix / std, (offset - mean) / std
+    red, green, blue = (mean.unsqueeze(1) * pull).unbind(2)
+    painted = torch.baddbmm((offset + red + green + blue).unsqueeze(2), matrix, planes)
+    for channel, mid, std in zip(painted.unbind(1), MEAN, STD, strict=True):
+        # Bounds as numbers: 0.7 ms for 160 frames of 96 pixels, against 9 ms with bounds in a tensor.
+        channel.clamp_(-mid / std, (1 - mid) / std)
+    return painted
 
 
-def _affine(colour: Colour) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """From levels in [0, 255] to colours in [0, 1]: matrix · levels + offset + pull · mean levels.
+def affine(colour: Colour) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """From levels in [0, 255] to normalised colours: matrix · levels + offset + pull · mean levels, before the clamp.
 
-    Matrix `[N, 3, 3]`, offset `[N]` and pull `[N, 3]`, with which contrast draws to the frame's mean grey.
+    Matrix f32 `[N, 3, 3]`, offset `[N, 3]` and pull `[N, 3, 3]`, with which contrast draws to the frame's mean grey.
     """
     scalar = {name: column.astype(np.float64).reshape(-1, 1, 1) for name, column in colour.columns().items()}
     brightness, shift, contrast = scalar["brightness"] / 255, scalar["shift"], scalar["contrast"]
@@ -99,9 +96,11 @@ def _affine(colour: Colour) -> tuple[NDArray[np.float32], NDArray[np.float32], N
     matrix = (
         _towards(luma, scalar["grey"]) @ _hue_turn(scalar["hue"]) @ _towards(luma, 1 - scalar["saturation"])
     )
-    pull = (1 - contrast) * brightness * np.array(LUMA)
-    parts = matrix * brightness * contrast, shift.reshape(-1), pull.reshape(-1, 3)
-    return tuple(part.astype(np.float32) for part in parts)  # type: ignore[return-value]
+    mean, std = np.array(MEAN), np.array(STD)[:, None]
+    # Every row of the three adds up to 1, so what is added to a grey is added to every channel.
+    pull = (1 - contrast) * brightness * luma
+    parts = matrix * brightness * contrast / std, (shift[:, :, 0] - mean) / std[:, 0], pull / std
+    return tuple(np.ascontiguousarray(part, np.float32) for part in parts)  # type: ignore[return-value]
 
 
 def _towards(target: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,25 +13,33 @@ from torch.nn import functional
 __all__ = ["crop", "flip_rows", "resize"]
 
 
-def crop(frames: Tensor, *, top: NDArray[np.int64], left: NDArray[np.int64], size: tuple[int, int]) -> Tensor:
-    """Cut frame n at (`top[n]`, `left[n]`): uint8 `[N, H, W, 3]` → `[N, *size, 3]`.
+def crop(
+    frames: Tensor,
+    *,
+    top: NDArray[np.int64],
+    left: NDArray[np.int64],
+    size: tuple[int, int],
+    source: NDArray[np.int64] | None = None,
+) -> Tensor:
+    """Cut n is of frame `source[n]`, else frame n, at (`top[n]`, `left[n]`): uint8 `[F, H, W, 3]` → `[N, *size, 3]`.
 
     One gather of N blocks out of an overlapping view of the pixels: 0.6 ms for 160 frames of 128 → 112 pixels, where
     indexing with row and column tensors takes 18 ms.
 
     Raises ValueError when a cut leaves its frame: the view would show pixels of the next one.
     """
-    count, height, width, channels = frames.shape
+    _, height, width, channels = frames.shape
     _check_inside(top, left, size, (height, width))
-    if size == (height, width):
+    if size == (height, width) and source is None:
         return frames
     row = width * channels
     block = (size[0], size[1] * channels)
     reach = (block[0] - 1) * row + block[1]
     flat = frames.contiguous().view(-1)
     blocks = flat.as_strided((flat.numel() - reach + 1, *block), (1, row, 1))
-    starts = ((np.arange(count) * height + top) * width + left) * channels
-    return blocks.index_select(0, torch.from_numpy(starts).to(frames.device)).view(count, *size, channels)
+    number = np.arange(len(top)) if source is None else source
+    starts = ((number * height + top) * width + left) * channels
+    return blocks.index_select(0, torch.from_numpy(starts).to(frames.device)).view(-1, *size, channels)
 
 
 def _check_inside(

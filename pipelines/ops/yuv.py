@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["COLOURS", "PlanarYuv", "coefficients", "yuv_to_rgb"]
+__all__ = ["COLOURS", "Pictures", "PlanarYuv", "coefficients", "every_pixel", "extent_of", "yuv_to_rgb"]
 
 COLOURS: Final = ("bt709", "bt709 full", "smpte170m", "smpte170m full")
 """Matrix (ITU-R BT.709-6, BT.601-7) and range; without a word it is limited: luma 16 … 235, chroma 16 … 240."""
@@ -34,10 +34,25 @@ class PlanarYuv:
     def __len__(self) -> int:
         return len(self.luma)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the planes are."""
+        return self.luma.device
+
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "PlanarYuv":
         """The same pictures on `device`."""
         luma = self.luma.to(device, non_blocking=non_blocking)
         return replace(self, luma=luma, chroma=self.chroma.to(device, non_blocking=non_blocking))
+
+
+Pictures = Tensor | PlanarYuv
+"""RGB, uint8 `[B, T, H, W, 3]`, or the planes of the same frames."""
+
+
+def extent_of(pictures: Pictures) -> tuple[int, int, int, int]:
+    """(B, T, H, W)."""
+    rows, times, height, width = (pictures.luma if isinstance(pictures, PlanarYuv) else pictures).shape[:4]
+    return rows, times, height, width
 
 
 @cache
@@ -51,16 +66,33 @@ def coefficients() -> NDArray[np.float32]:
 
 def yuv_to_rgb(yuv: PlanarYuv) -> Tensor:
     """uint8 RGB `[B, T, H, W, 3]`: the exact value rounded, a chroma sample standing for the four pixels it covers."""
-    rows = torch.from_numpy(coefficients()[[COLOURS.index(name) for name in yuv.colours]])
-    scale, black, *weights = rows.to(yuv.luma.device).T.reshape(8, -1, 1, 1, 1)
-    value = (yuv.luma.float() - black) * scale
-    cb, cr = (_wide(yuv.chroma[:, :, part]) for part in (0, 1))
-    colours = [value + (weights[2 * c] * cb + weights[2 * c + 1] * cr) for c in range(3)]
-    return torch.stack(colours, -1).add_(0.5).clamp_(0, 255).to(torch.uint8)
+    return _to_rgb(yuv.luma, _wide(yuv.chroma[:, :, 0]), _wide(yuv.chroma[:, :, 1]), yuv.colours)
+
+
+def every_pixel(pictures: Pictures, step: int) -> Tensor:
+    """RGB of every `step`-th pixel both ways, `step` even; of planes no other pixel is converted.
+
+    uint8 `[B, T, ceil(H / step), ceil(W / step), 3]`.
+    """
+    assert step % 2 == 0
+    if not isinstance(pictures, PlanarYuv):
+        return pictures[:, :, ::step, ::step]
+    half = step // 2
+    chroma = pictures.chroma[..., ::half, ::half]
+    return _to_rgb(pictures.luma[..., ::step, ::step], chroma[:, :, 0], chroma[:, :, 1], pictures.colours)
+
+
+def _to_rgb(luma: Tensor, cb: Tensor, cr: Tensor, colours: tuple[str, ...]) -> Tensor:
+    rows = torch.from_numpy(coefficients()[[COLOURS.index(name) for name in colours]])
+    scale, black, *weights = rows.to(luma.device).T.reshape(8, -1, 1, 1, 1)
+    value = (luma.float() - black) * scale
+    blue, red = cb.float() - 128, cr.float() - 128
+    channels = [value + (weights[2 * c] * blue + weights[2 * c + 1] * red) for c in range(3)]
+    return torch.stack(channels, -1).add_(0.5).clamp_(0, 255).to(torch.uint8)
 
 
 def _wide(plane: Tensor) -> Tensor:
-    return plane.float().sub_(128).repeat_interleave(2, -2).repeat_interleave(2, -1)
+    return plane.repeat_interleave(2, -2).repeat_interleave(2, -1)
 
 
 def _row(kr: float, kb: float, *, full: bool) -> tuple[float, ...]:

@@ -169,14 +169,15 @@ class Correspondence:
         Targets i64 `[B]`: 1 where they correspond. A row is not valid when it or its partner failed, or when its
         partner has the same source.
         """
-        assert media.frames is not None and media.audio is not None
-        device = media.frames.device
+        pictures = media.pictures
+        assert pictures is not None and media.audio is not None
+        device = pictures.device
         swap = swap_partners(draws, media.sources, group=self.group)
         partner = torch.from_numpy(swap.partner).to(device)
         views = self._views(draws)
         sound, heard = self._hear(media.audio.index_select(0, partner), draws)
         return PretextBatch(
-            inputs={"frame": render(media.frames, views)[:, 0], "audio": sound},
+            inputs={"frame": render(pictures, views)[:, 0], "audio": sound},
             targets=torch.from_numpy(swap.corresponds.astype(np.int64)).to(device),
             valid=media.valid & media.valid[partner] & torch.from_numpy(swap.fair).to(device),
             positions=media.positions,

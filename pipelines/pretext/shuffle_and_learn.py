@@ -181,16 +181,17 @@ class ShuffleAndLearn:
 
         Targets i64 `[B, tuples]`: 1 in order, 0 not, -1 where similar frames leave nothing to decide.
         """
-        assert media.frames is not None
+        pictures = media.pictures
+        assert pictures is not None
         views = self._views(draws)
         tuples, in_order = self._tuples(draws)
-        difference = frame_difference(media.frames, middle=_C, others=(_A, _E))
+        difference = frame_difference(pictures, middle=_C, others=(_A, _E))
         alike = (difference < self.min_difference)[:, None]
-        targets = torch.from_numpy(in_order.astype(np.int64)).to(media.frames.device)
+        targets = torch.from_numpy(in_order.astype(np.int64)).to(pictures.device)
         return PretextBatch(
             inputs={
-                "frame": render(media.frames, views),
-                "tuples": torch.from_numpy(tuples).to(media.frames.device),
+                "frame": render(pictures, views),
+                "tuples": torch.from_numpy(tuples).to(pictures.device),
             },
             targets=targets.masked_fill(alike, -1),
             valid=media.valid,

@@ -582,9 +582,10 @@ class EvenClips:
         return Plan(frames=np.array([0, 20], np.int32), window=Window(2, 4, 64, 64))
 
     def build(self, media: MediaBatch, draws: Draws) -> PretextBatch:
-        assert media.yuv is None and media.frames is not None
+        frames = media.as_rgb().frames
+        assert media.pictures is not None and frames is not None
         return PretextBatch(
-            inputs={"frame": media.frames},
+            inputs={"frame": frames},
             targets=torch.zeros(len(media)),
             valid=media.valid,
             positions=media.positions,

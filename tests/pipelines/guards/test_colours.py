@@ -6,6 +6,7 @@ import torch
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.similar_frames import frame_difference
+from unreel.pipelines.ops.yuv import PlanarYuv, yuv_to_rgb
 
 STRONG = Jitter(brightness=0.5, shift=0.1, contrast=0.4, saturation=0.3, hue=0.25, grey=0.5)
 
@@ -50,3 +51,11 @@ def test_difference_is_to_the_most_similar_of_the_others() -> None:
     frames[1, 0] -= 3
     frames[1, 3] += 200 - 100
     assert frame_difference(frames, middle=1, others=(0, 3)).tolist() == [16.0, 9.0]
+
+
+def test_difference_is_the_same_from_planes() -> None:
+    luma = torch.randint(0, 256, (2, 4, 16, 24), dtype=torch.uint8)
+    chroma = torch.randint(0, 256, (2, 4, 2, 8, 12), dtype=torch.uint8)
+    planes = PlanarYuv(luma=luma, chroma=chroma, colours=("bt709", "smpte170m full"))
+    found = frame_difference(planes, middle=1, others=(0, 3))
+    assert torch.equal(found, frame_difference(yuv_to_rgb(planes), middle=1, others=(0, 3)))
