@@ -1,18 +1,18 @@
 """The encoded half of a batch: samples read and plans made on the host, each row with its failure if it has one."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from unreel.pipelines.decode.backend import DecodeBackend, Decoded
+from unreel.pipelines.decode.together import decode_together, spread
 from unreel.pipelines.failures import QUARANTINE, describe
 from unreel.pipelines.media import MediaBatch, SampleFailure
-from unreel.pipelines.ops.yuv import COLOURS, PlanarYuv
 from unreel.pipelines.plan import Plan
+from unreel.pipelines.plans import Cost, cost_of
 from unreel.shards.errors import DecoderKilled, TooManyFailures
 from unreel.shards.reader import EncodedSample
 
@@ -26,20 +26,24 @@ class EncodedRow:
     Attributes:
         shard, key, source: which sample; key and source are "" where the index could not be read.
         sample: None where the sample could not be read.
-        plan: None where it could not be planned.
-        failure: (stage, reason) of what went wrong.
+        plans: task → what it takes of the sample; tasks that cannot plan it are missing.
+        failures: task → (stage, reason) of what went wrong.
     """
 
     shard: str
     key: str = ""
     source: str = ""
     sample: EncodedSample | None = None
-    plan: Plan | None = None
-    failure: tuple[str, str] | None = None
+    plans: dict[str, Plan] = field(default_factory=dict)
+    failures: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         return f"{self.shard}/{self.key}"
+
+    def wanted(self, task: str) -> Plan | None:
+        """What is decoded for a task; None where something went wrong before."""
+        return None if task in self.failures else self.plans.get(task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,74 +53,77 @@ class EncodedBatch:
     Attributes:
         positions: i64 `[B]`.
         rows: B rows.
-        audio_rate: samples per second of every row's sound; 0 without sound.
+        audio_rates: task → samples per second of every row's sound; 0 without sound.
     """
 
     positions: NDArray[np.int64]
     rows: Sequence[EncodedRow]
-    audio_rate: int
+    audio_rates: dict[str, int]
 
-    def decode(self, backend: DecodeBackend, *, pixels: str = "rgb") -> MediaBatch:
-        """Decode the rows that have a plan; the others keep their place and hold zeros.
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks, in their order."""
+        return list(self.audio_rates)
+
+    def cost(self) -> Cost:
+        """Pictures that are shown and decoded for all rows, by the plans alone."""
+        costs = [
+            cost_of([row.wanted(task) for task in self.tasks], row.sample.sidecar)
+            for row in self.rows
+            if row.sample is not None
+        ]
+        return Cost.sum(costs, tasks=len(self.tasks))
+
+    def decode(self, backend: DecodeBackend, *, pixels: str = "rgb") -> dict[str, MediaBatch]:
+        """Decode the rows that have a plan, once for all tasks; the others keep their place and hold zeros.
 
         Raises:
-            TooManyFailures: no row has a plan, so that not even the shape of the batch is known.
+            TooManyFailures: a task has no row with a plan, so that not even the shape of its batch is known.
         """
-        ready = [(i, row.sample, row.plan) for i, row in enumerate(self.rows) if row.failure is None]
-        if not ready:
-            raise TooManyFailures(
-                f"all {len(self.rows)} samples of a batch failed: {describe(self.failures)}"
-            )
-        numbers = [i for i, _, _ in ready]
-        decoded = backend.decode(
-            [sample for _, sample, _ in ready if sample is not None],
-            [plan for _, _, plan in ready if plan is not None],
-            pixels=pixels,
-        )
-        for index, error in decoded.failures.items():
-            stage = QUARANTINE if isinstance(error.__cause__, DecoderKilled) else "decode"
-            self.rows[numbers[index]].failure = (stage, str(error))
-        return self._media(decoded, numbers)
+        ready = [i for i, row in enumerate(self.rows) if any(map(row.wanted, self.tasks))]
+        plans = [[self.rows[i].wanted(task) for i in ready] for task in self.tasks]
+        for task, wanted in zip(self.tasks, plans, strict=True):
+            if not any(wanted):
+                self._stop(task)
+        samples = [sample for i in ready if (sample := self.rows[i].sample) is not None]
+        found = decode_together(backend, samples, plans, pixels=pixels)
+        for task, decoded in zip(self.tasks, found, strict=True):
+            for index, error in decoded.failures.items():
+                stage = QUARANTINE if isinstance(error.__cause__, DecoderKilled) else "decode"
+                self.rows[ready[index]].failures[task] = stage, str(error)
+        return {
+            task: self._media(task, spread(decoded, ready, len(self.rows)))
+            for task, decoded in zip(self.tasks, found, strict=True)
+        }
 
     @property
     def failures(self) -> tuple[SampleFailure, ...]:
-        """One entry for each row that failed."""
-        return tuple(
-            SampleFailure(i, int(self.positions[i]), row.shard, row.key, *row.failure)
-            for i, row in enumerate(self.rows)
-            if row.failure is not None
-        )
+        """What failed, row by row: one entry where it is the same for all tasks, else one for each that failed."""
+        return tuple(failure for index, row in enumerate(self.rows) for failure in self._of_row(index, row))
 
-    def _media(self, decoded: Decoded, numbers: Sequence[int]) -> MediaBatch:
+    def _stop(self, task: str) -> None:
+        of_task = f" of task {task}" if len(self.tasks) > 1 else ""
+        failed = describe([f for f in self.failures if f.task in ("", task)])
+        raise TooManyFailures(f"all {len(self.rows)} samples of a batch{of_task} failed: {failed}")
+
+    def _of_row(self, index: int, row: EncodedRow) -> Iterator[SampleFailure]:
+        found = [(task, row.failures[task]) for task in self.tasks if task in row.failures]
+        alike = len(found) == len(self.tasks) and len({why for _, why in found}) == 1
+        for task, why in found[:1] if alike else found:
+            where = index, int(self.positions[index]), row.shard, row.key
+            yield SampleFailure(*where, *why, task="" if alike else task)
+
+    def _media(self, task: str, decoded: Decoded) -> MediaBatch:
         return MediaBatch(
-            frames=_spread(decoded.frames, numbers, len(self.rows)),
-            yuv=_spread_yuv(decoded.yuv, numbers, len(self.rows)),
-            audio=_spread(decoded.audio, numbers, len(self.rows)),
-            audio_rate=self.audio_rate,
-            valid=torch.tensor([row.failure is None for row in self.rows]),
+            frames=decoded.frames,
+            yuv=decoded.yuv,
+            audio=decoded.audio,
+            audio_rate=self.audio_rates[task],
+            valid=torch.tensor([task not in row.failures for row in self.rows]),
             positions=self.positions,
             keys=tuple(row.key for row in self.rows),
             sources=tuple(row.source for row in self.rows),
-            plans=tuple(row.plan for row in self.rows),
+            plans=tuple(row.plans.get(task) for row in self.rows),
             sidecars=tuple(None if row.sample is None else row.sample.sidecar for row in self.rows),
-            failures=self.failures,
+            failures=tuple(f for f in self.failures if f.task in ("", task)),
         )
-
-
-def _spread_yuv(yuv: PlanarYuv | None, numbers: Sequence[int], rows: int) -> PlanarYuv | None:
-    if yuv is None or len(numbers) == rows:
-        return yuv
-    luma, chroma = (_spread(plane, numbers, rows) for plane in (yuv.luma, yuv.chroma))
-    assert luma is not None and chroma is not None
-    # A row without pictures needs the name of some matrix.
-    colours = dict(zip(numbers, yuv.colours, strict=True))
-    return PlanarYuv(luma=luma, chroma=chroma, colours=tuple(colours.get(i, COLOURS[0]) for i in range(rows)))
-
-
-def _spread(values: Tensor | None, numbers: Sequence[int], rows: int) -> Tensor | None:
-    """Put decoded rows in their places among `rows` rows, zeros elsewhere."""
-    if values is None or len(numbers) == rows:
-        return values
-    spread = values.new_zeros((rows, *values.shape[1:]))
-    spread[list(numbers)] = values
-    return spread

@@ -15,6 +15,8 @@ __all__ = ["Epochs", "lightning_data"]
 class Epochs:
     """Batches of a loader, `steps` an epoch. Each iteration goes on where the last one stopped.
 
+    With several tasks a batch is a dict of their batches by name.
+
     It has a state as the loader has: Lightning and torchdata save and restore it with their checkpoints, in the middle of an
     epoch too.
 
@@ -37,10 +39,11 @@ class Epochs:
         """Batches of an epoch."""
         return self._steps
 
-    def __iter__(self) -> Iterator[PretextBatch]:
+    def __iter__(self) -> Iterator[PretextBatch | dict[str, PretextBatch]]:
         """The rest of the epoch that the loader is in."""
         for _ in range(self._steps - self.loader.step % self._steps):
-            yield next(self.loader).batch
+            step = next(self.loader)
+            yield step.batch if len(step.batches) == 1 else dict(step.batches)
 
     def state_dict(self) -> dict[str, Any]:
         """The loader's state."""

@@ -1,8 +1,8 @@
 """What happens when samples fail: each costs its own row, a policy stops the run and names them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
 from unreel.pipelines.media import SampleFailure
@@ -51,21 +51,47 @@ class FailurePolicy:
             raise ValueError(f"failure run {self.run}, after {self.after}: run at least 1, after at least 0")
 
 
+@dataclass(slots=True)
+class Tally:
+    """The failed rows of one task.
+
+    Attributes:
+        failed: rows that failed so far.
+        run: length of the current run of them.
+    """
+
+    failed: int = 0
+    run: int = 0
+
+    def add(self, rows: int, failed: Collection[int]) -> int:
+        """Count a batch of `rows` rows; the longest run in it, begun before it or not."""
+        self.failed += len(failed)
+        longest = self.run
+        for row in range(rows):
+            self.run = self.run + 1 if row in failed else 0
+            longest = max(longest, self.run)
+        return longest
+
+
 class FailureLog:
     """The failures of a run so far, in the order in which its steps were handed out.
 
+    The policy judges each task of a loader as if it ran alone: a sample that one of three tasks cannot plan is a failed row
+    of that task and of no other, and one that cannot be read is a failed row of each.
+
     Attributes:
         rows: rows seen.
-        failed: rows that failed; a sample that fails in each epoch counts each time.
-        run: length of the current run of failed rows.
+        failed: rows that failed for a task or more; a sample that fails in each epoch counts each time.
+        tallies: task → its failed rows and its current run of them.
         names: `shard/key` → stage and reason of the first failure, in the order of their first failure.
         quarantine: `shard/key` of samples that are not tried any more, in the order in which they were found.
         stages, shards: how many rows failed at each stage and in each shard.
     """
 
-    def __init__(self, policy: FailurePolicy) -> None:
+    def __init__(self, policy: FailurePolicy, tasks: Iterable[str] = ("",)) -> None:
         self.policy = policy
-        self.rows = self.failed = self.run = 0
+        self.rows = self.failed = 0
+        self.tallies = {task: Tally() for task in tasks}
         self.names: dict[str, str] = {}
         self.quarantine: dict[str, None] = {}
         self.stages: Counter[str] = Counter()
@@ -77,23 +103,23 @@ class FailureLog:
         Raises:
             TooManyFailures: the policy stops the run; lists the samples that failed.
         """
-        failed = {failure.row for failure in failures}
-        longest = self.run
-        for row in range(rows):
-            self.run = self.run + 1 if row in failed else 0
-            longest = max(longest, self.run)
         self.rows += rows
-        self.failed += len(failed)
+        self.failed += len({failure.row for failure in failures})
+        longest = {
+            task: tally.add(rows, {failure.row for failure in failures if failure.task in ("", task)})
+            for task, tally in self.tallies.items()
+        }
         for failure in failures:
             self._remember(failure)
-        self._check(longest)
+        for task, run in longest.items():
+            self._check(task, run)
 
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` takes, as JSON takes it; of the shards, those that failed most."""
         return {
             "rows": self.rows,
             "failed": self.failed,
-            "run": self.run,
+            "tasks": {task: asdict(tally) for task, tally in self.tallies.items()},
             "names": dict(self.names),
             "quarantine": list(self.quarantine),
             "stages": dict(self.stages),
@@ -102,7 +128,8 @@ class FailureLog:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where another log stood."""
-        self.rows, self.failed, self.run = state["rows"], state["failed"], state["run"]
+        self.rows, self.failed = state["rows"], state["failed"]
+        self.tallies = {task: Tally(**tally) for task, tally in state["tasks"].items()}
         self.names = dict(state["names"])
         # In place: the planner looks at it.
         self.quarantine.clear()
@@ -117,9 +144,9 @@ class FailureLog:
         shards = ", ".join(f"{shard} {count}" for shard, count in self.shards.most_common(10))
         more = f" and {len(self.shards) - 10} shards more" if len(self.shards) > 10 else ""
         named = f"; in quarantine: {', '.join(self.quarantine)}" if self.quarantine else ""
-        return (
-            f"{self.failed} of {self.rows} rows failed, by stage: {stages}; by shard: {shards}{more}{named}"
-        )
+        tasks = ", ".join(f"{task} {tally.failed}" for task, tally in self.tallies.items())
+        by_task = f"by task: {tasks}; " if len(self.tallies) > 1 else ""
+        return f"{self.failed} of {self.rows} rows failed, {by_task}by stage: {stages}; by shard: {shards}{more}{named}"
 
     def _remember(self, failure: SampleFailure) -> None:
         name = f"{failure.shard}/{failure.key}"
@@ -128,17 +155,20 @@ class FailureLog:
         if failure.stage == QUARANTINE and len(self.quarantine) < _REMEMBERED:
             self.quarantine.setdefault(name)
         if len(self.names) < _REMEMBERED:
-            self.names.setdefault(name, f"{failure.stage}: {failure.reason}"[:_REASON_LENGTH])
+            self.names.setdefault(name, f"{_where(failure)}: {failure.reason}"[:_REASON_LENGTH])
 
-    def _check(self, longest: int) -> None:
-        policy, share = self.policy, self.failed / self.rows
+    def _check(self, task: str, longest: int) -> None:
+        policy, share = self.policy, self.tallies[task].failed / self.rows
+        of_task = f" of task {task}" if len(self.tallies) > 1 else ""
         if policy.mode != "skip" and self.failed:
             raise TooManyFailures(f"a sample failed and the failure mode is {policy.mode!r}; {self}")
         if longest >= policy.run:
-            raise TooManyFailures(f"{longest} samples in a row failed, the ceiling is {policy.run}; {self}")
+            raise TooManyFailures(
+                f"{longest} samples{of_task} in a row failed, the ceiling is {policy.run}; {self}"
+            )
         if self.rows >= policy.after and share > policy.share:
             raise TooManyFailures(
-                f"{share:.1%} of the samples failed, the ceiling is {policy.share:.1%}; {self}"
+                f"{share:.1%} of the samples{of_task} failed, the ceiling is {policy.share:.1%}; {self}"
             )
 
     def __str__(self) -> str:
@@ -148,4 +178,8 @@ class FailureLog:
 
 def describe(failures: Sequence[SampleFailure]) -> str:
     """Each failed sample with its stage and reason, for a message."""
-    return "; ".join(f"{f.shard}/{f.key} ({f.stage}: {f.reason})" for f in failures)
+    return "; ".join(f"{f.shard}/{f.key} ({_where(f)}: {f.reason})" for f in failures)
+
+
+def _where(failure: SampleFailure) -> str:
+    return f"{failure.stage} of {failure.task}" if failure.task else failure.stage

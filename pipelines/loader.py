@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import Lock
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from unreel.pipelines.ahead import Ahead
 from unreel.pipelines.arranged import Sources, arranged
 from unreel.pipelines.criteria import Filters
 from unreel.pipelines.decode import Choice, choose_backend, make_backend
-from unreel.pipelines.decode.backend import PIXELS, DecodeBackend
+from unreel.pipelines.decode.backend import PIXELS, DecodeBackend, TogetherBackend
 from unreel.pipelines.decode.isolated import Isolated
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.encoded import EncodedBatch
@@ -30,10 +30,12 @@ from unreel.pipelines.media import MediaBatch, SampleFailure
 from unreel.pipelines.mixture import Mixture, order_of
 from unreel.pipelines.order import Positions
 from unreel.pipelines.planner import Planner
-from unreel.pipelines.pretext.task import PretextBatch, PretextTask
+from unreel.pipelines.plans import Cost
+from unreel.pipelines.pretext.task import Needs, PretextBatch, PretextTask
 from unreel.pipelines.selection import Progress, Selection, select
 from unreel.pipelines.state import STATE_VERSION, check_state, settings_of
 from unreel.pipelines.stats import LoaderStats, Stopwatch
+from unreel.pipelines.tasks import Tasks, name_tasks, unite_needs
 from unreel.shards.catalogue import Catalogue
 from unreel.shards.errors import ShardError
 from unreel.shards.reader import Reader
@@ -42,8 +44,7 @@ __all__ = ["FailurePolicy", "Loader", "Step"]
 
 logger = logging.getLogger(__name__)
 
-_Prepared = tuple[EncodedBatch, Stopwatch]
-_Decoded = tuple[MediaBatch, Stopwatch]
+Value = TypeVar("Value")
 
 FETCHED_AHEAD: Final = 4
 """Steps, beyond the one that is being planned, whose samples are fetched where they lie behind a URL."""
@@ -58,19 +59,42 @@ class Step:
 
     Attributes:
         step: its number, from 0.
-        batch: this rank's rows.
+        batches: this rank's rows by the name of the task: of the same samples, from one decode.
         seconds: stage → seconds spent on this step; `wait` is what the consumer waited for it.
         failures: the rows that are not valid, and why.
     """
 
     step: int
-    batch: PretextBatch
+    batches: Mapping[str, PretextBatch]
     seconds: Mapping[str, float]
     failures: tuple[SampleFailure, ...] = ()
 
+    @property
+    def batch(self) -> PretextBatch:
+        """The rows of the only task. Raises ValueError where there are several."""
+        return _only(self.batches, "step.batches[name]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    encoded: EncodedBatch
+    cost: Cost
+    watch: Stopwatch
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    media: Mapping[str, MediaBatch]
+    failures: tuple[SampleFailure, ...]
+    cost: Cost
+    watch: Stopwatch
+
 
 class Loader:
-    """Endless steps of one task over a data set or a mixture; iterate, or take any step with `batch` and `media`.
+    """Endless steps of one task or several over a data set or a mixture; iterate, or take any step with `batch` and `media`.
+
+    With several tasks each sample is read and decoded once. The samples are those that suit all of them; what a task sees of
+    a sample, and what it makes of it, is what it would see and make alone.
 
     Example:
         with Loader(Catalogue.open("shards"), ShuffleAndLearn(), batch_size=64, seed=1) as loader:
@@ -78,6 +102,7 @@ class Loader:
                 loss = objective(towers, step.batch).loss
 
     Attributes:
+        tasks: by name.
         step: number of the next step.
         stats: where the time went.
         failures: which samples failed.
@@ -88,7 +113,7 @@ class Loader:
     def __init__(
         self,
         data: Catalogue | Mixture,
-        task: PretextTask,
+        task: Tasks,
         *,
         batch_size: int,
         seed: int,
@@ -111,6 +136,7 @@ class Loader:
 
         Args:
             data: one data set, or several by weight.
+            task: one task, or several that share each decode: a mapping of names of yours, or a list, by their own names.
             batch_size: rows of a step over all ranks; rank r has the r-th of `world_size` equal parts.
             split, holdout, filters, progress: see `select`.
             balance: name of a label whose values come equally often; see `mixture.balanced`.
@@ -127,12 +153,15 @@ class Loader:
             failures: what failed samples do to the run.
 
         Raises:
-            ValueError: sizes do not divide, no sample can be used, or a choice is not allowed.
+            ValueError: sizes do not divide, no sample can be used, two tasks ask for what cannot be had together, or a
+                choice is not allowed.
             ShardError: the policy refuses damaged data sets, and a shard is missing, cut or swapped.
         """
-        local = _local_batch(batch_size, world_size, task)
+        self.tasks = name_tasks(task)
+        self._needs = unite_needs(self.tasks)
+        local = _local_batch(batch_size, world_size, self.tasks, self._needs)
         _check_choices(rank, world_size, prefetch, backend)
-        self.task, self.seed, self.batch_size = task, seed, batch_size
+        self.seed, self.batch_size = seed, batch_size
         mixture = data if isinstance(data, Mixture) else Mixture([(data, 1)])
         chosen: dict[str, Any] = {
             "split": split,
@@ -140,13 +169,14 @@ class Loader:
             "filters": dict(filters or {}),
             "balance": balance,
         }
-        self.selections = [select(c, task.needs, progress=progress, **chosen) for c in mixture.catalogues]
+        self.selections = [select(c, self._needs, progress=progress, **chosen) for c in mixture.catalogues]
         if failures is not None and failures.mode == "refuse":
             _check_shards(mixture.catalogues, self.selections)
-        self.step, self.stats = 0, LoaderStats()
-        self.failures = FailureLog(failures or FailurePolicy())
+        self.step, self.stats = 0, LoaderStats(self.tasks)
+        self.failures = FailureLog(failures or FailurePolicy(), self.tasks)
         readers = [Reader(c) for c in mixture.catalogues]
-        self._planner = Planner(readers, self._order(mixture), task, avoid=self.failures.quarantine)
+        order = self._order(mixture)
+        self._planner = Planner(readers, order, self.tasks, avoid=self.failures.quarantine)
         self._mine = np.arange(rank * local, (rank + 1) * local)
         self.choice: Choice | None = None
         self._wanted, self._threads, self._workers = backend, threads, workers
@@ -158,7 +188,7 @@ class Loader:
         self._stream = {
             "version": STATE_VERSION,
             "catalogue": mixture.identity,
-            "task": {"name": task.name, **settings_of(task)},
+            "tasks": {name: {"name": task.name, **settings_of(task)} for name, task in self.tasks.items()},
             "seed": seed,
             "batch_size": batch_size,
             **settings_of(chosen),
@@ -186,26 +216,41 @@ class Loader:
         _ = self.backend  # resolved here, before two threads could both resolve it
         waiting, ready = Stopwatch(), self._ahead.ready
         with waiting.stage("wait"):
-            media, watch = self._ahead.take(self.step, self._prepare, self._decode)
-        watch.seconds["wait"] = waiting.seconds["wait"]
-        self.failures.add(len(media), media.failures)
-        with watch.stage("build"):
-            batch = self._build(media)
-        self.stats.add(len(batch), watch.seconds, ready=ready)
+            done = self._ahead.take(self.step, self._prepare, self._decode)
+        seconds = done.watch.seconds
+        seconds["wait"] = waiting.seconds["wait"]
+        self.failures.add(len(self._mine), done.failures)
+        with done.watch.stage("build"):
+            batches = {task: self._build(task, media) for task, media in done.media.items()}
+        self.stats.add(len(self._mine), seconds, ready=ready, cost=done.cost)
         self.step += 1
-        return Step(self.step - 1, batch, watch.seconds, media.failures)
+        return Step(self.step - 1, batches, seconds, done.failures)
 
     def media(self, step: int) -> MediaBatch:
         """The decoded media of any step on this rank, where the backend left it; moves nothing, counts no failure.
 
         Raises:
             TooManyFailures: every row failed, so that not even the shape of the batch is known.
+            ValueError: there are several tasks; take `media_of_tasks`.
         """
-        return self._decode(self._prepare(step))[0]
+        return _only(self.media_of_tasks(step), "media_of_tasks")
+
+    def media_of_tasks(self, step: int) -> Mapping[str, MediaBatch]:
+        """As `media`, for each task by its name, from one decode."""
+        return self._decode(self._prepare(step)).media
 
     def batch(self, step: int) -> PretextBatch:
-        """What iterating gives at any step on this rank; moves nothing, counts no failure."""
-        return self._build(self.media(step))
+        """What iterating gives at any step on this rank; moves nothing, counts no failure. Raises as `media`."""
+        return _only(self.batches(step), "batches")
+
+    def batches(self, step: int) -> Mapping[str, PretextBatch]:
+        """As `batch`, for each task by its name, from one decode."""
+        return {task: self._build(task, media) for task, media in self.media_of_tasks(step).items()}
+
+    @property
+    def task(self) -> PretextTask:
+        """The only task. Raises ValueError where there are several."""
+        return _only(self.tasks, "loader.tasks[name]")
 
     @property
     def samples(self) -> int:
@@ -215,17 +260,26 @@ class Loader:
     @cached_property
     def backend(self) -> DecodeBackend:
         """The decode backend; resolves `auto` at first use."""
-        if not isinstance(self._wanted, str):
-            return self._wanted
-        name, device = self._wanted, str(self._device)
+        made = self._wanted if not isinstance(self._wanted, str) else self._make_backend(self._wanted)
+        if len(self.tasks) > 1 and not isinstance(made, TogetherBackend):
+            logger.warning("backend %s has no decode_together: it decodes for each task in turn", made.name)
+        return made
+
+    def _make_backend(self, name: str) -> DecodeBackend:
+        device = str(self._device)
         if name == "auto":
-            samples, plans = zip(*self._planner.trial(_TRIAL), strict=True)
-            self.choice = choose_backend(samples, plans, threads=self._threads, device=device)
+            self.choice = self._choose(device)
             name = self.choice.name
             logger.info("decode backend %s: %s", name, self.choice)
         if self._workers:
             return Isolated(make_backend(name, threads=1, device=device), workers=self._workers)
         return make_backend(name, threads=self._threads, device=device)
+
+    def _choose(self, device: str) -> Choice:
+        rows = self._planner.trial(_TRIAL)
+        samples = [row.sample for row in rows if row.sample is not None]
+        plans = [[row.plans[task] for row in rows] for task in self.tasks]
+        return choose_backend(samples, *plans, threads=self._threads, device=device)
 
     def state_dict(self) -> dict[str, Any]:
         """The position after the last step that was handed out and what it depends on, as JSON takes it.
@@ -255,7 +309,7 @@ class Loader:
             self.backend.close()
 
     def _order(self, mixture: Mixture) -> Positions:
-        needs = self.task.needs
+        needs = self._needs
         # Positions below are pairs where the task asks for pairs.
         unit = needs.aligned // (2 if needs.source_pairs else 1)
         order = order_of(self.selections, self.seed, weights=mixture.weights, unit=unit)
@@ -272,28 +326,41 @@ class Loader:
         watch = Stopwatch()
         for later in range(step, step + FETCHED_AHEAD + 1):
             self._planner.expect(self._positions(later))
-        return self._planner.prepare(self._positions(step), watch), watch
+        encoded = self._planner.prepare(self._positions(step), watch)
+        with watch.stage("plan"):
+            return _Prepared(encoded, encoded.cost(), watch)
 
     def _decode(self, prepared: _Prepared) -> _Decoded:
-        encoded, watch = prepared
+        encoded, watch = prepared.encoded, prepared.watch
         # `media` may be called while the next steps are decoded, and not every backend takes two calls at once.
         with self._decoding, watch.stage("decode"):
-            media = encoded.decode(self.backend, pixels=self._pixels)
-            return _pinned(media, self._device), watch
+            found = encoded.decode(self.backend, pixels=self._pixels)
+            media = {task: _pinned(one, self._device) for task, one in found.items()}
+        return _Decoded(media, encoded.failures, prepared.cost, watch)
 
-    def _build(self, media: MediaBatch) -> PretextBatch:
-        draws = Draws.of(self.seed, self.task.name, media.positions)
-        return self.task.build(media.to(self._device, non_blocking=True), draws)
+    def _build(self, name: str, media: MediaBatch) -> PretextBatch:
+        task = self.tasks[name]
+        draws = Draws.of(self.seed, task.name, media.positions)
+        return task.build(media.to(self._device, non_blocking=True), draws)
 
 
-def _local_batch(batch_size: int, world_size: int, task: PretextTask) -> int:
+def _only(values: Mapping[str, Value], instead: str) -> Value:
+    if len(values) > 1:
+        raise ValueError(f"there are {len(values)} tasks ({', '.join(values)}): take {instead}")
+    return next(iter(values.values()))
+
+
+def _local_batch(batch_size: int, world_size: int, tasks: Mapping[str, PretextTask], needs: Needs) -> int:
     """Rows of one rank. A task pairs rows inside groups, so a group must never be cut by a border of a rank."""
     if batch_size < 1 or world_size < 1 or batch_size % world_size:
         raise ValueError(f"batch size {batch_size}: must be a positive multiple of the {world_size} ranks")
-    local, group = batch_size // world_size, task.needs.aligned
+    local, group = batch_size // world_size, needs.aligned
     if local % group:
+        pair = f"task {next(iter(tasks))} pairs"
+        if len(tasks) > 1:
+            pair = f"tasks {', '.join(f'{name} ({task.needs.aligned})' for name, task in tasks.items())} pair"
         raise ValueError(
-            f"batch size {batch_size} is {local} a rank: task {task.name} pairs rows in groups of {group}, "
+            f"batch size {batch_size} is {local} a rank: {pair} rows in groups of {group}, "
             f"so it must be a multiple of {group}; take {-(-local // group) * group * world_size}"
         )
     return local

@@ -25,6 +25,7 @@ class SampleFailure:
         shard, key: which sample.
         stage: `order`, `read`, `plan`, `decode` or `quarantine`.
         reason: the error's message.
+        task: the task whose row is not valid, where a step has several and the others have theirs; else "".
     """
 
     row: int
@@ -33,6 +34,7 @@ class SampleFailure:
     key: str
     stage: str
     reason: str
+    task: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

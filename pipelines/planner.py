@@ -11,11 +11,12 @@ from unreel.pipelines.draws import Draws
 from unreel.pipelines.encoded import EncodedBatch, EncodedRow
 from unreel.pipelines.failures import QUARANTINE
 from unreel.pipelines.order import Place, Positions
-from unreel.pipelines.plan import Plan, check_plan
+from unreel.pipelines.plan import check_plan
 from unreel.pipelines.pretext.task import PretextTask
 from unreel.pipelines.stats import Stopwatch
+from unreel.pipelines.tasks import unite_needs
 from unreel.shards.errors import PlanImpossible, ShardError, TooManyFailures
-from unreel.shards.reader import EncodedSample, Reader
+from unreel.shards.reader import Reader
 from unreel.shards.sample import Audio
 
 __all__ = ["Planner"]
@@ -32,13 +33,13 @@ _MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class Planner:
-    """Reads samples and plans them for one task. Threads may share it."""
+    """Reads samples and plans them for one or more tasks. Threads may share it."""
 
     def __init__(
         self,
         readers: Sequence[Reader],
         order: Positions,
-        task: PretextTask,
+        tasks: Mapping[str, PretextTask],
         *,
         avoid: Collection[str] = frozenset(),
     ) -> None:
@@ -46,10 +47,11 @@ class Planner:
 
         Args:
             readers: those of the data sets by `Place.part`.
+            tasks: by name; each draws for itself, so that its plans do not depend on the others.
             avoid: `shard/key` of samples that are not read; it may grow while the planner works.
         """
-        self._readers, self._order, self._task, self._avoid = readers, order, task, avoid
-        needs = task.needs
+        self._readers, self._order, self._tasks, self._avoid = readers, order, tasks, avoid
+        needs = unite_needs(tasks)
         self._members = [name for need, names in _MEMBERS.items() if getattr(needs, need) for name in names]
 
     def expect(self, positions: NDArray[np.int64]) -> None:
@@ -68,50 +70,58 @@ class Planner:
         """Read and plan the samples at `positions`; a row that fails carries its reason.
 
         Raises:
-            TooManyFailures: the task cannot plan on any of the first samples of the run.
+            TooManyFailures: a task cannot plan on any of the first samples of the run.
         """
         with watch.stage("read"):
             rows = [self._read(place) for place in self._order.locate(positions)]
-        draws = self._draws(positions)
         with watch.stage("plan"):
-            for index, row in enumerate(rows):
-                self._plan(row, draws.row(index))
-                self._check_sound(row)
-        return EncodedBatch(positions, rows, 0 if self._sound is None else self._sound.rate)
+            for task in self._tasks:
+                draws = self._draws(task, positions)
+                for index, row in enumerate(rows):
+                    self._plan(row, task, draws.row(index))
+                    self._check_sound(row, task)
+        rates = {task: 0 if sound is None else sound.rate for task, sound in self._sounds.items()}
+        return EncodedBatch(positions, rows, rates)
 
-    def trial(self, count: int) -> list[tuple[EncodedSample, Plan]]:
-        """The first samples of the run that can be planned, `count` at most, with their plans.
+    def trial(self, count: int, tasks: Collection[str] = ()) -> list[EncodedRow]:
+        """The first samples of the run that `tasks`, or all tasks, can plan, `count` at most, with their plans.
 
         Raises:
             TooManyFailures: there is none; lists the reasons.
         """
-        found: list[tuple[EncodedSample, Plan]] = []
+        found: list[EncodedRow] = []
         reasons: dict[str, str] = {}
+        wanted = tasks or list(self._tasks)
         for position in range(min(_SEARCHED, len(self._order))):
             row = self._read(self._order.locate([position])[0])
-            self._plan(row, self._draws(np.array([position])))
-            if row.sample is not None and row.plan is not None:
-                found.append((row.sample, row.plan))
-            elif row.failure is not None:
-                reasons.setdefault(row.failure[1], row.name)
+            for task in wanted:
+                self._plan(row, task, self._draws(task, np.array([position])))
+            if not row.failures:
+                found.append(row)
+            for _, reason in row.failures.values():
+                reasons.setdefault(reason, row.name)
             if len(found) == count:
                 break
         if not found:
             listed = "; ".join(f"{name}: {reason}" for reason, name in list(reasons.items())[:20])
-            raise TooManyFailures(f"task {self._task.name} can plan on none of the first samples: {listed}")
+            named = f"task{'s' * (len(wanted) > 1)} {' and '.join(wanted)} can plan"
+            raise TooManyFailures(f"{named} on none of the first samples: {listed}")
         return found
 
     @cached_property
-    def _sound(self) -> Audio | None:
-        """Rate and channels that all rows must have: those of the first sample of the run, if it takes sound.
+    def _sounds(self) -> dict[str, Audio | None]:
+        """Task → rate and channels that all rows must have: those of the task's first sample, if it takes sound.
 
         Taken from the run and not from the batch, so that no row depends on its neighbours.
         """
-        sample, plan = self.trial(1)[0]
-        return None if plan.sound is None else sample.sidecar.audio
+        first = {task: self.trial(1, [task])[0] for task in self._tasks}
+        return {
+            task: None if row.sample is None or row.plans[task].sound is None else row.sample.sidecar.audio
+            for task, row in first.items()
+        }
 
-    def _draws(self, positions: NDArray[np.int64]) -> Draws:
-        return Draws.of(self._order.seed, self._task.name, positions)
+    def _draws(self, task: str, positions: NDArray[np.int64]) -> Draws:
+        return Draws.of(self._order.seed, self._tasks[task].name, positions)
 
     def _read(self, place: Place) -> EncodedRow:
         reader = self._readers[place.part]
@@ -122,32 +132,37 @@ class Planner:
             # From the index, so that a damaged sample keeps its source: partners are chosen by it.
             row.key, row.source = known.key, known.source
             if place.conflict:
-                row.failure = ("order", f"sample {row.key}: {place.conflict}")
+                self._fail(row, "order", f"sample {row.key}: {place.conflict}")
             elif row.name in self._avoid:
-                row.failure = (QUARANTINE, "has killed decoder processes and is not tried again")
+                self._fail(row, QUARANTINE, "has killed decoder processes and is not tried again")
             else:
                 row.sample = reader.read(place.shard, place.ordinal, members=self._members)
         except ShardError as error:
-            row.failure = ("read", str(error))
+            self._fail(row, "read", str(error))
         return row
 
-    def _plan(self, row: EncodedRow, draws: Draws) -> None:
+    def _fail(self, row: EncodedRow, stage: str, reason: str) -> None:
+        """The sample is of no use to any task."""
+        row.failures = dict.fromkeys(self._tasks, (stage, reason))
+
+    def _plan(self, row: EncodedRow, task: str, draws: Draws) -> None:
         if row.sample is None:
             return
         try:
-            plan = self._task.plan(row.sample.sidecar, draws)
+            plan = self._tasks[task].plan(row.sample.sidecar, draws)
             check_plan(plan, row.sample.sidecar)
         except PlanImpossible as error:
-            row.failure = ("plan", str(error))
+            row.failures[task] = "plan", str(error)
         else:
-            row.plan = plan
+            row.plans[task] = plan
 
-    def _check_sound(self, row: EncodedRow) -> None:
-        if row.sample is None or row.plan is None or row.plan.sound is None:
+    def _check_sound(self, row: EncodedRow, task: str) -> None:
+        if row.sample is None or task not in row.plans or row.plans[task].sound is None:
             return
-        audio, expected = row.sample.sidecar.audio, self._sound
+        audio, expected = row.sample.sidecar.audio, self._sounds[task]
         assert audio is not None and expected is not None
         if (audio.rate, audio.channels) != (expected.rate, expected.channels):
             wanted = f"{expected.rate} Hz and {expected.channels} channels expected"
             found = f"found {audio.rate} Hz and {audio.channels}"
-            row.plan, row.failure = None, ("plan", f"sample {row.key}: sound of {wanted}, {found}")
+            del row.plans[task]
+            row.failures[task] = "plan", f"sample {row.key}: sound of {wanted}, {found}"

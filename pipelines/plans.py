@@ -1,15 +1,16 @@
 """What is done with plans before they are decoded: starts on key frames, frame types by draw, several tasks in one decode."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from unreel.pipelines.plan import Plan
+from unreel.pipelines.plan import Plan, Span, decode_cost
 from unreel.shards.errors import PlanImpossible
-from unreel.shards.sample import Packets
+from unreel.shards.sample import Packets, Sidecar
 
-__all__ = ["nearest_of_kind", "shares", "snap", "unite"]
+__all__ = ["Cost", "cost_of", "heard_span", "nearest_of_kind", "shown_frames", "snap"]
 
 
 def snap(start: int, length: int, packets: Packets) -> int:
@@ -43,24 +44,51 @@ def nearest_of_kind(frame: int, packets: Packets, *, key: bool) -> int:
     return int(found[np.argmin(np.abs(found - frame))])
 
 
-def unite(plans: Sequence[Plan]) -> Plan:
-    """One plan that shows the frames of all, one task's behind the other's; `shares` takes them apart again.
+def shown_frames(plans: Sequence[Plan]) -> NDArray[np.int32]:
+    """The frames that any of the plans shows, each once and ascending: what one decode for all of them has to give."""
+    return np.unique(np.concatenate([np.empty(0, np.int32), *(plan.frames for plan in plans)]))
 
-    The decoder produces each frame once, however many tasks show it. Facts stay with the tasks' own plans. The number of
-    frames depends only on the tasks, so that the united plans of many samples make one batch.
 
-    Raises:
-        PlanImpossible: two plans want different windows, or different sound.
+def heard_span(spans: Sequence[Span]) -> Span:
+    """The shortest stretch of sound that holds all of `spans`, of which there is at least one."""
+    start = min(span.start for span in spans)
+    return Span(start, max(span.start + span.length for span in spans) - start)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the plans of one or more tasks cost, known before anything is decoded.
+
+    Attributes:
+        shown: pictures that each task is shown.
+        alone: pictures that a decoder must produce for each task alone.
+        decoded: pictures that it must produce for all of them together.
     """
-    windows = {plan.window for plan in plans if plan.window is not None}
-    sounds = {plan.sound for plan in plans if plan.sound is not None}
-    if len(windows) > 1 or len(sounds) > 1:
-        raise PlanImpossible(f"plans for one decode differ: windows {windows}, sounds {sounds}")
-    frames = np.concatenate([np.empty(0, np.int32), *(plan.frames for plan in plans)])
-    return Plan(frames=frames, window=next(iter(windows), None), sound=next(iter(sounds), None))
+
+    shown: tuple[int, ...]
+    alone: tuple[int, ...]
+    decoded: int
+
+    @classmethod
+    def sum(cls, costs: Sequence["Cost"], *, tasks: int) -> "Cost":
+        """Of several samples and `tasks` tasks."""
+        shown, alone = (
+            tuple(sum(getattr(cost, name)[task] for cost in costs) for task in range(tasks))
+            for name in ("shown", "alone")
+        )
+        return cls(shown, alone, sum(cost.decoded for cost in costs))
 
 
-def shares(plans: Sequence[Plan]) -> list[slice]:
-    """Where the frames of each plan lie among those of `unite(plans)`, and so along T of what is decoded."""
-    edges = np.cumsum([0, *(len(plan.frames) for plan in plans)]).tolist()
-    return [slice(start, stop) for start, stop in pairwise(edges)]
+def cost_of(plans: Sequence[Plan | None], sidecar: Sidecar) -> Cost:
+    """The cost of the plans for one sample, one a task; None plans nothing. A still picture is one picture.
+
+    A decoder starts at the nearest key frame, so that frames of one run of packets come out of it once for all tasks.
+    """
+    wanted = [np.empty(0, np.int32) if plan is None else plan.frames for plan in plans]
+    shown = tuple(len(frames) for frames in wanted)
+    if sidecar.video is None:
+        alone = tuple(min(count, 1) for count in shown)
+        return Cost(shown, alone, max(alone, default=0))
+    packets = sidecar.video.packets
+    alone = tuple(decode_cost(frames, packets) for frames in wanted)
+    return Cost(shown, alone, alone[0] if len(alone) == 1 else decode_cost(np.concatenate(wanted), packets))

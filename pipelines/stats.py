@@ -1,9 +1,11 @@
 """Where the time of a loader goes, by stage, and which stage the others wait for."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
+
+from unreel.pipelines.plans import Cost
 
 __all__ = ["STAGES", "LoaderStats", "Stopwatch"]
 
@@ -37,10 +39,15 @@ class LoaderStats:
         ready: steps that lay ready whenever one was asked for, summed: the depth of the queue.
         starved: how often none lay ready.
         elapsed: seconds from the first request for a step to the last step handed out, pauses included.
+        shown: task → pictures that it was shown.
+        alone: task → pictures that a decoder has to produce for it in a stream of its own.
+        decoded: pictures that it had to produce for all tasks together.
     """
 
-    def __init__(self) -> None:
-        self.steps = self.clips = self.ready = self.starved = 0
+    def __init__(self, tasks: Iterable[str] = ("",)) -> None:
+        self.steps = self.clips = self.ready = self.starved = self.decoded = 0
+        self.shown = dict.fromkeys(tasks, 0)
+        self.alone = dict.fromkeys(self.shown, 0)
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self._begun: float | None = None
         self.elapsed = 0.0
@@ -51,9 +58,17 @@ class LoaderStats:
         if self._begun is None:
             self._begun = time.perf_counter()
 
-    def add(self, clips: int, seconds: Mapping[str, float], *, ready: int) -> None:
-        """A step of `clips` rows is handed out, `begin` came before it; `ready` steps lay ready when it was asked for."""
+    def add(self, clips: int, seconds: Mapping[str, float], *, ready: int, cost: Cost | None = None) -> None:
+        """A step of `clips` rows is handed out, `begin` came before it; `ready` steps lay ready when it was asked for.
+
+        `cost`: of its plans.
+        """
         assert self._begun is not None
+        if cost is not None:
+            self.decoded += cost.decoded
+            for task, shown, alone in zip(self.shown, cost.shown, cost.alone, strict=True):
+                self.shown[task] += shown
+                self.alone[task] += alone
         self.steps += 1
         self.clips += clips
         self.ready += ready
@@ -66,20 +81,30 @@ class LoaderStats:
         """What happened since this was last asked, as numbers for a log.
 
         `clips_per_second`; `queue`: steps that lay ready on average; `starved`: share of steps that the consumer had to wait
-        for; and for each stage, and for the consumer, the share of the time that it was busy, by its name.
+        for; `decoded`: pictures decoded for a clip, and `alone`: what each task by itself would have needed, in sum; and for
+        each stage, and for the consumer, the share of the time that it was busy, by its name.
         """
         now, before = self._totals(), self._shown
         self._shown = now
         grown = {name: value - before[name] for name, value in now.items()}
         steps, elapsed = max(grown.pop("steps"), 1), max(grown.pop("elapsed"), 1e-9)
         rates = {name: grown.pop(name) / steps for name in ("queue", "starved")}
-        return {"clips_per_second": grown.pop("clips") / elapsed, **rates} | {
+        clips = grown.pop("clips")
+        rates |= {name: grown.pop(name) / max(clips, 1) for name in ("decoded", "alone")}
+        return {"clips_per_second": clips / elapsed, **rates} | {
             name: spent / elapsed for name, spent in grown.items()
         }
 
     def _totals(self) -> dict[str, float]:
         counts = {"steps": self.steps, "clips": self.clips, "queue": self.ready, "starved": self.starved}
+        counts |= {"decoded": self.decoded, "alone": sum(self.alone.values())}
         return {**counts, "elapsed": self.elapsed, **self.seconds, "consumer": self.consumer}
+
+    @property
+    def saved(self) -> float:
+        """Share of the pictures of separate streams that one decode for all tasks did not need, in [0, 1]."""
+        alone = sum(self.alone.values())
+        return 1 - self.decoded / alone if alone else 0.0
 
     @property
     def consumer(self) -> float:
@@ -99,6 +124,13 @@ class LoaderStats:
         shares = ", ".join(f"{name} {self.seconds[name]:.2f} s" for name in STAGES)
         queue = f"queue {self.ready / max(self.steps, 1):.1f}, starved {self.starved} of {self.steps} steps"
         return (
-            f"{self.clips} clips in {self.elapsed:.2f} s ({rate:.0f}/s), {shares}; {queue}: "
+            f"{self.clips} clips in {self.elapsed:.2f} s ({rate:.0f}/s), {shares}; {queue}{self._together()}: "
             f"the bottleneck is {self.bottleneck}"
         )
+
+    def _together(self) -> str:
+        """What several tasks share; nothing to say of one."""
+        if len(self.alone) < 2:
+            return ""
+        alone = ", ".join(f"{task} {count}" for task, count in self.alone.items())
+        return f"; {self.decoded} pictures decoded instead of {alone}: {self.saved:.0%} saved"

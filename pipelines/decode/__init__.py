@@ -69,13 +69,14 @@ def available() -> dict[str, str | None]:
 
 def choose_backend(
     samples: Sequence[EncodedSample],
-    plans: Sequence[Plan],
-    *,
+    *plans: Sequence[Plan],
     threads: int,
     device: str = "cpu",
     repeats: int = 3,
 ) -> Choice:
     """Resolve `auto`: the quickest of the backends that work here and decode all of these samples.
+
+    `plans`: those of one task, or of each of several that share the decode.
 
     `str()` of the result is a line for the log: rates of those measured, and why the others were not.
 

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unreel.pipelines.ops.yuv import PlanarYuv
@@ -18,7 +20,10 @@ __all__ = [
     "BatchShape",
     "DecodeBackend",
     "Decoded",
+    "Show",
+    "TogetherBackend",
     "batch_shape",
+    "batch_shapes",
     "check_row",
     "colours_of",
     "failed",
@@ -27,6 +32,9 @@ __all__ = [
 
 PIXELS: Final = ("rgb", "yuv420")
 """What pictures are handed out as."""
+
+Show = tuple[Plan, NDArray[np.uint8]]
+"""A plan and where its pictures go, RGB `[T, H, W, 3]`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +90,24 @@ class DecodeBackend(Protocol):
         """Stop threads and free decoders. The backend is of no use afterwards."""
 
 
+@runtime_checkable
+class TogetherBackend(DecodeBackend, Protocol):
+    """A backend that decodes once what several tasks take of the same samples."""
+
+    def decode_together(
+        self, samples: Sequence[EncodedSample], plans: Sequence[Sequence[Plan | None]], *, pixels: str = "rgb"
+    ) -> list[Decoded]:
+        """Decode what the plans `plans[k][i]` of every task k ask of `samples[i]`, each frame once.
+
+        Returns:
+            For each task what `decode` gives it, of B rows; rows where its plan is None hold zeros. A row that fails
+            may fail for all its tasks; `together.decode_together` tries it again for each of them alone.
+
+        Raises:
+            ValueError: as `decode`, for the rows of any one task.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class BatchShape:
     """What all rows of a batch have in common.
@@ -124,6 +150,19 @@ def batch_shape(samples: Sequence[EncodedSample], plans: Sequence[Plan], pixels:
         raise ValueError(f"rows of one batch differ: (T, H, W) {pictures}, audio samples {lengths}")
     length = lengths.pop()
     return BatchShape(pictures.pop(), None if length is None else (_channels(samples), length), pixels)
+
+
+def batch_shapes(
+    samples: Sequence[EncodedSample], plans: Sequence[Sequence[Plan | None]], pixels: str = "rgb"
+) -> list[BatchShape]:
+    """The shape of each task's rows; those without a plan do not count. Raises ValueError as `batch_shape`."""
+    shapes = []
+    for wanted in plans:
+        if len(wanted) != len(samples):
+            raise ValueError(f"{len(samples)} samples and {len(wanted)} plans: one plan a sample, or None")
+        rows = [(sample, plan) for sample, plan in zip(samples, wanted, strict=True) if plan is not None]
+        shapes.append(batch_shape([sample for sample, _ in rows], [plan for _, plan in rows], pixels))
+    return shapes
 
 
 def only_rgb(name: str, pixels: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from unreel.pipelines.decode.backend import DecodeBackend
+from unreel.pipelines.decode.together import decode_together
 from unreel.pipelines.plan import Plan
 from unreel.shards.reader import EncodedSample
 
@@ -35,12 +36,12 @@ class Choice:
 def fastest(
     backends: Mapping[str, DecodeBackend],
     samples: Sequence[EncodedSample],
-    plans: Sequence[Plan],
+    plans: Sequence[Sequence[Plan]],
     *,
     repeats: int = 3,
     left_out: Mapping[str, str],
 ) -> Choice:
-    """Measure each backend on the same samples and plans, `repeats` times in turn, after one run to warm up.
+    """Measure each backend on the same samples and the same plans of each task, `repeats` times in turn, after one run to warm up.
 
     The order rotates with every repeat, so that a machine that slows down slows all of them.
 
@@ -58,24 +59,26 @@ def fastest(
     if not contestants:
         raise ValueError(f"no decode backend takes these samples: {reasons}; see `unreel doctor`")
     seconds = _race(contestants, samples, plans, repeats)
-    rates = {name: len(plans) / statistics.median(times) for name, times in seconds.items()}
+    rates = {name: len(samples) / statistics.median(times) for name, times in seconds.items()}
     return Choice(name=max(rates, key=lambda name: rates[name]), rates=rates, left_out=reasons)
 
 
-def _why_not(backend: DecodeBackend, samples: Sequence[EncodedSample], plans: Sequence[Plan]) -> str | None:
+def _why_not(
+    backend: DecodeBackend, samples: Sequence[EncodedSample], plans: Sequence[Sequence[Plan]]
+) -> str | None:
     """Why a backend cannot be measured on these samples; None when it decodes them, which also warms it up."""
     for sample in samples:
         declined = backend.declines(sample.sidecar)
         if declined is not None:
             return declined
-    failures = backend.decode(samples, plans).failures
-    return str(next(iter(failures.values()))) if failures else None
+    failures = [error for one in decode_together(backend, samples, plans) for error in one.failures.values()]
+    return str(failures[0]) if failures else None
 
 
 def _race(
     contestants: Mapping[str, DecodeBackend],
     samples: Sequence[EncodedSample],
-    plans: Sequence[Plan],
+    plans: Sequence[Sequence[Plan]],
     repeats: int,
 ) -> dict[str, list[float]]:
     """Seconds of each repeat of each backend."""
@@ -85,6 +88,6 @@ def _race(
         shift = repeat % len(names)
         for name in names[shift:] + names[:shift]:
             start = time.perf_counter()
-            contestants[name].decode(samples, plans)
+            decode_together(contestants[name], samples, plans)
             seconds[name].append(time.perf_counter() - start)
     return seconds

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unreel.pipelines.decode.rows import RowBackend
-from unreel.pipelines.plan import Plan
 from unreel.shards.errors import DecodeFailed
 from unreel.shards.reader import EncodedSample
 from unreel.shards.sample import Video
@@ -29,14 +28,11 @@ class Decord(RowBackend):
     def _declines_video(self, video: Video) -> str | None:
         return None
 
-    def _pictures(self, sample: EncodedSample, plan: Plan, out: NDArray[np.uint8]) -> None:
-        video, window = sample.sidecar.video, plan.window
-        assert video is not None and window is not None
+    def _frames(self, sample: EncodedSample, indices: NDArray[np.int32]) -> NDArray[np.uint8]:
+        video = sample.sidecar.video
+        assert video is not None
         reader = decord.VideoReader(io.BytesIO(sample.members[video.member]), decord.cpu(0), num_threads=1)
         if len(reader) != video.frames:
             raise DecodeFailed(f"decord counts {len(reader)} frames, the sidecar {video.frames}")
         # Ascending and without repeats: decord seeks back for every step down.
-        indices, places = np.unique(plan.frames, return_inverse=True)
-        pictures = reader.get_batch(indices).asnumpy()
-        rows = slice(window.top, window.top + window.height)
-        out[:] = pictures[places, rows, window.left : window.left + window.width]
+        return reader.get_batch(indices).asnumpy()

@@ -22,6 +22,8 @@ __all__ = [
     "MISSING",
     "OK",
     "SOUND_FIELDS",
+    "SOUND_VIEW_FIELDS",
+    "VIEW_FIELDS",
     "WRONG_SIZE",
     "decode_batch",
     "decode_sounds",
@@ -39,11 +41,20 @@ FIELDS: Final = (
     "context",  # slot of the decoder context
     "width",  # of the stored picture
     "height",
-    "top",  # corner of the window
-    "left",
     "matrix",  # row of the coefficients for limited range; the next one is for full range
+    "row",  # its place in the outputs
 )
 """Columns of the job table, one row a sample."""
+
+VIEW_FIELDS: Final = (
+    "entry",  # first column of the view in the plans
+    "frames",
+    "height",  # of the window
+    "width",
+    "first",  # address of RGB or of Y
+    "second",  # address of UV, 0 for RGB
+)
+"""Columns of the table of views: what one task is shown of every sample, through a window of its own."""
 
 # numba's stubs show the builder's arguments, not those of the compiled function.
 intrinsic: Any = _intrinsic
@@ -264,10 +275,46 @@ def _shifts(kind):
     return -1, -1
 
 
+@njit(nogil=True)
+def _show_planes(picture, row, wanted, plan, corner, view):
+    """Copy one view's window of Y, U and V to wherever its part of the plan asks for the frame `wanted`."""
+    planes, strides, _ = picture
+    entry, count, height, width = view[0], view[1], view[2], view[3]
+    pixels, half = height * width, (height // 2, width // 2)
+    for t in range(count):
+        if plan[entry + t] != wanted:
+            continue
+        place = row * count + t
+        target = view[4] + place * pixels
+        _copy_window(planes[0], strides[0], corner[0], corner[1], height, width, target)
+        for c in range(2):
+            target = view[5] + (2 * place + c) * half[0] * half[1]
+            corner2 = corner[0] // 2, corner[1] // 2
+            _copy_window(planes[1 + c], strides[1 + c], corner2[0], corner2[1], half[0], half[1], target)
+
+
 @njit(nogil=True, error_model="numpy")
-def _keep(frame, job, wanted, plan, shape, coefficients, out, planar):
-    """Write the picture in `frame` wherever the plan asks for the frame `wanted`; (status, detail)."""
-    kind, height, width = _read32(frame + _FRAME_FORMAT), shape[0], shape[1]
+def _show_rgb(picture, row, wanted, plan, corner, view, numbers):
+    """Convert one view's window once, and copy it to wherever else its part of the plan asks for the frame `wanted`."""
+    planes, strides, shifts = picture
+    entry, count, height, width = view[0], view[1], view[2], view[3]
+    size = 3 * height * width
+    done: Any = np.int64(-1)
+    for t in range(count):
+        if plan[entry + t] != wanted:
+            continue
+        target = view[4] + (row * count + t) * size
+        if done >= 0:
+            _copy_window(done, 0, 0, 0, 1, size, target)
+        else:
+            window_rgb(planes, strides, shifts, (corner[0], corner[1], height, width), numbers, target)
+            done = target
+
+
+@njit(nogil=True, error_model="numpy")
+def _keep(frame, job, wanted, plan, corners, views, coefficients, planar):
+    """Write the picture in `frame` wherever a view asks for the frame `wanted`; (status, detail)."""
+    kind = _read32(frame + _FRAME_FORMAT)
     size = _read32(frame + _FRAME_WIDTH), _read32(frame + _FRAME_HEIGHT)
     if _read32(frame + _FRAME_FLAGS) & 1:
         return CORRUPT, wanted
@@ -291,28 +338,16 @@ def _keep(frame, job, wanted, plan, shape, coefficients, out, planar):
         _read32(frame + _FRAME_LINESIZE + 4 * second),
         _read32(frame + _FRAME_LINESIZE + 4 * third),
     )
-    top, left = job[9], job[10]
-    pixels = height * width
-    done: Any = np.int64(-1)
-    for t in range(len(plan)):
-        if plan[t] != wanted:
-            continue
+    picture = planes, strides, shifts
+    for view in range(len(views)):
         if planar:
-            _copy_window(planes[0], strides[0], top, left, height, width, out[0] + t * pixels)
-            half = height // 2, width // 2
-            for c in range(2):
-                target = out[1] + (2 * t + c) * half[0] * half[1]
-                _copy_window(planes[1 + c], strides[1 + c], top // 2, left // 2, half[0], half[1], target)
-        elif done >= 0:
-            _copy_window(out[0] + 3 * done * pixels, 0, 0, 0, 1, 3 * pixels, out[0] + 3 * t * pixels)
+            _show_planes(picture, job[10], wanted, plan, corners[view], views[view])
         else:
-            numbers = coefficients[job[11] + full]
+            numbers = coefficients[job[9] + full]
             if grey:
                 numbers = numbers.copy()
                 numbers[2:] = 0
-            window = (top, left, height, width)
-            window_rgb(planes, strides, shifts, window, numbers, out[0] + 3 * t * pixels)
-            done = t
+            _show_rgb(picture, job[10], wanted, plan, corners[view], views[view], numbers)
     return OK, 0
 
 
@@ -325,7 +360,7 @@ def _send(calls, context, packet, address, size, index):
 
 
 @njit(nogil=True)
-def _receive(calls, context, frame, job, ordered, at, plan, shape, coefficients, out, planar):
+def _receive(calls, context, frame, job, ordered, at, plan, corners, views, coefficients, planar):
     """Take pictures until the decoder wants more; (status, detail, next place in `ordered`, pictures)."""
     produced = 0
     while True:
@@ -340,7 +375,7 @@ def _receive(calls, context, frame, job, ordered, at, plan, shape, coefficients,
             continue
         if index > ordered[at]:
             return MISSING, ordered[at], at, produced
-        status, detail = _keep(frame, job, index, plan, shape, coefficients, out, planar)
+        status, detail = _keep(frame, job, index, plan, corners, views, coefficients, planar)
         if status != OK:
             return status, detail, at, produced
         while at < len(ordered) and ordered[at] == index:
@@ -348,11 +383,15 @@ def _receive(calls, context, frame, job, ordered, at, plan, shape, coefficients,
 
 
 @njit(nogil=True)
-def _decode_row(calls, context, packet, frame, job, tables, headers, plan, shape, coefficients, out, planar):
+def _decode_row(
+    calls, context, packet, frame, job, tables, headers, plan, corners, views, coefficients, planar
+):
     """Decode one row from its nearest key frames on; (status, detail, pictures that came out)."""
     offsets, sizes, keys = tables
     ordered = np.sort(plan)
     at, following, produced = 0, np.int64(-1), 0
+    while at < len(ordered) and ordered[at] < 0:
+        at += 1
     base, header = job[2], headers[job[4] : job[4] + job[5]]
     while at < len(ordered):
         target = ordered[at]
@@ -380,7 +419,7 @@ def _decode_row(calls, context, packet, frame, job, tables, headers, plan, shape
             if sent < 0:
                 return DECODER, sent, produced
             status, detail, at, count = _receive(
-                calls, context, frame, job, ordered, at, plan, shape, coefficients, out, planar
+                calls, context, frame, job, ordered, at, plan, corners, views, coefficients, planar
             )
             produced += count
             if status != OK:
@@ -393,7 +432,7 @@ def _decode_row(calls, context, packet, frame, job, tables, headers, plan, shape
         # A decoder that holds pictures back gives them when it is told that nothing follows.
         _call(calls[0], context, 0)
         status, detail, at, count = _receive(
-            calls, context, frame, job, ordered, at, plan, shape, coefficients, out, planar
+            calls, context, frame, job, ordered, at, plan, corners, views, coefficients, planar
         )
         produced += count
         if status != OK:
@@ -414,9 +453,9 @@ def decode_batch(
     tables,
     headers,
     plans,
-    shape,
+    corners,
+    views,
     coefficients,
-    outs,
     planar,
     status,
 ):
@@ -431,23 +470,20 @@ def decode_batch(
         jobs: i64 `[R, len(FIELDS)]`.
         tables: offsets u32, sizes u32 and keys u8 of all rows' packets, joined.
         headers: u8, in-band headers joined.
-        plans: i32 `[R, T]`.
-        shape: (H, W) of the window.
+        plans: i32 `[R, entries]`: the frames of all views side by side; -1 where a view shows nothing of a row.
+        corners: i64 `[R, V, 2]`: (top, left) of each view's window.
+        views: i64 `[V, len(VIEW_FIELDS)]`; their outputs are RGB `[rows, T, H, W, 3]`, or Y `[rows, T, H, W]` and
+            UV `[rows, T, 2, H / 2, W / 2]`.
         coefficients: f32 `[n, 8]`, see `window_rgb`.
-        outs: addresses of RGB `[R, T, H, W, 3]` and 0, or of Y `[R, T, H, W]` and UV `[R, T, 2, H / 2, W / 2]`.
+        planar: whether Y and UV are wanted.
         status: i64 `[R, 3]`, written: what happened, its detail, and pictures that came out of the decoder.
     """
-    steps = plans.shape[1] * shape[0] * shape[1]
     while True:
         place = _take(counter)
         if place >= len(order):
             break
         row = order[place]
         context = contexts[jobs[row, 6]]
-        if planar:
-            out = (outs[0] + row * steps, outs[1] + row * (steps // 2))
-        else:
-            out = (outs[0] + row * steps * 3, np.int64(0))
         code, detail, produced = _decode_row(
             calls,
             context,
@@ -457,9 +493,9 @@ def decode_batch(
             tables,
             headers,
             plans[row],
-            shape,
+            corners[row],
+            views,
             coefficients,
-            out,
             planar,
         )
         _call(calls[3], worker[1], 0)
@@ -474,6 +510,8 @@ def row_costs(jobs, keys, plans):
     for row in range(len(jobs)):
         following = np.int64(-1)
         for target in np.sort(plans[row]):
+            if target < 0:
+                continue
             start = np.int64(target)
             while start > 0 and not keys[jobs[row, 2] + start]:
                 start -= 1
@@ -493,9 +531,15 @@ SOUND_FIELDS: Final = (
     "block",  # samples of a block, 0 where blocks differ
     "smallest",  # bytes of the smallest block, 0 where not known
     "channels",
-    "start",  # first sample wanted
+    "row",  # its place in the outputs
 )
 """Columns of the table of sounds, one row a sample."""
+
+SOUND_VIEW_FIELDS: Final = (
+    "out",  # address of f32 `[rows, channels, samples]`
+    "samples",
+)
+"""Columns of the table of what one task hears of every sample."""
 
 _S16: Final = 1
 _S32: Final = 2
@@ -568,10 +612,11 @@ def _next_block(data, at, smallest, number):
 
 
 @njit(nogil=True, error_model="numpy")
-def _copy_sound(frame, first, start, channels, out):
-    """Copy what of a decoded block lies in the span into `out` `[C, N]`; the sample behind it, or -1 for a wrong format."""
+def _copy_sound(frame, first, channels, span, out):
+    """Copy what of a decoded block lies in the span (start, stop) into `out` `[C, N]`; whether its format is known."""
     kind, count, data = _read32(frame + _FRAME_FORMAT), _read32(frame + 112), _read64(frame + _FRAME_DATA)
-    low, high = max(first, start), min(first + count, start + out.shape[1])
+    start = span[0]
+    low, high = max(first, start), min(first + count, span[1])
     if kind == _S16:
         narrow = carray(_pointer(data), (count, channels), np.int16)
         for channel in range(channels):
@@ -583,44 +628,66 @@ def _copy_sound(frame, first, start, channels, out):
             for at in range(low, high):
                 out[channel, at - start] = np.float32(wide[at - first, channel]) * np.float32(2.0**-31)
     else:
-        return np.int64(-1)
-    return high
+        return False
+    return True
 
 
 @njit(nogil=True)
-def _decode_sound(calls, context, packet, frame, job, out):
-    """Decode one span; (status, detail)."""
+def _share_block(frame, first, samples, job, spans, views):
+    """Copy a decoded block to every view whose span it reaches into; whether its format is known."""
+    channels = job[6]
+    for view in range(len(views)):
+        if spans[view, 0] < first + samples and first < spans[view, 1]:
+            count = views[view, 1]
+            address = views[view, 0] + 4 * job[7] * channels * count
+            out = carray(_pointer(address), (channels, count), np.float32)
+            if not _copy_sound(frame, first, channels, spans[view], out):
+                return False
+    return True
+
+
+@njit(nogil=True)
+def _heard(first, samples, spans):
+    """Whether any span reaches into the block of `samples` that begins at `first`; an empty span reaches nowhere."""
+    for view in range(len(spans)):
+        if spans[view, 0] < first + samples and first < spans[view, 1]:
+            return True
+    return False
+
+
+@njit(nogil=True)
+def _decode_sound(calls, context, packet, frame, job, spans, views):
+    """Decode the blocks that the spans of one row reach into, each once; (status, detail)."""
     data = _bytes(job[0], job[1])
-    at, first, start, stop = job[3], np.int64(0), job[7], job[7] + out.shape[1]
-    done = start
-    while done < stop:
+    at, first, stop = job[3], np.int64(0), spans[:, 1].max()
+    while first < stop:
         samples, number = _block(data, at) if at < len(data) else (0, 0)
         if samples == 0:
-            return MISSING, done
+            return MISSING, first
         following = _next_block(data, at, job[5], number + 1 if job[4] else number + samples)
-        if first + samples > start:
+        if _heard(first, samples, spans):
             sent = _send(calls, context, packet, job[0] + at, following - at, first)
             got: Any = sent if sent < 0 else _call(calls[1], context, frame)
             if got < 0:
                 return DECODER, got
             if _read32(frame + 112) != samples:
-                return CORRUPT, done
-            done = _copy_sound(frame, first, start, job[6], out)
-            if done < 0:
+                return CORRUPT, first
+            if not _share_block(frame, first, samples, job, spans, views):
                 return BAD_FORMAT, _read32(frame + _FRAME_FORMAT)
         at, first = following, first + samples
     return OK, 0
 
 
 @njit(nogil=True, cache=True)
-def decode_sounds(calls, worker, contexts, counter, jobs, out, status):
+def decode_sounds(calls, worker, contexts, counter, jobs, spans, views, status):
     """Decode spans of FLAC until none is left; threads and arguments as in `decode_batch`.
 
     Blocks are independent and numbered, so those in front of a span are found by their headers and not decoded.
 
     Args:
         jobs: i64 `[R, len(SOUND_FIELDS)]`.
-        out: f32 `[R, C, N]`, written: integers over their full scale.
+        spans: i64 `[R, V, 2]`: (start, stop) of what each view hears; stop 0 where it hears nothing of a row.
+        views: i64 `[V, len(SOUND_VIEW_FIELDS)]`; outputs hold integers over their full scale.
         status: i64 `[R, 2]`, written.
     """
     while True:
@@ -628,7 +695,7 @@ def decode_sounds(calls, worker, contexts, counter, jobs, out, status):
         if row >= len(jobs):
             break
         context = contexts[jobs[row, 2]]
-        code, detail = _decode_sound(calls, context, worker[0], worker[1], jobs[row], out[row])
+        code, detail = _decode_sound(calls, context, worker[0], worker[1], jobs[row], spans[row], views)
         _call(calls[3], worker[1], 0)
         _call(calls[2], context, 0)
         status[row, 0], status[row, 1] = code, detail

@@ -19,7 +19,7 @@ from unreel.pipelines.plan import Plan, Span
 from unreel.shards.errors import DecodeFailed
 from unreel.shards.reader import EncodedSample
 
-__all__ = ["Job", "NativeDecoder"]
+__all__ = ["Job", "NativeDecoder", "SoundJob"]
 
 _SOUND_ERRORS: Final = {
     loop.DECODER: "the FLAC decoder refuses the data (error {})",
@@ -33,17 +33,33 @@ _FORMATS: Final = "8-bit YUV 4:2:0, 4:2:2, 4:4:0, 4:1:1 or 4:4:4, or grey JPEG"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One row: the pictures of a sample, its codec header, and what is asked of it."""
+    """The pictures of one sample and who is shown which of them.
 
+    Attributes:
+        row: where in the outputs they go.
+        stream, header: the sample's pictures.
+        plans: one for each view; None where a view shows nothing of this sample.
+    """
+
+    row: int
     stream: Stream
     header: Header
-    plan: Plan
+    plans: Sequence[Plan | None]
 
     @classmethod
-    def of(cls, sample: EncodedSample, plan: Plan) -> "Job":
+    def of(cls, row: int, sample: EncodedSample, plans: Sequence[Plan | None]) -> "Job":
         """Raises DecodeFailed when the sample's header is damaged or its member was not read."""
         stream = stream_of(sample)
-        return cls(stream, in_band_header(stream.codec, stream.extradata), plan)
+        return cls(row, stream, in_band_header(stream.codec, stream.extradata), plans)
+
+
+@dataclass(frozen=True, slots=True)
+class SoundJob:
+    """The FLAC file of one sample and who hears which stretch of it; attributes as in `Job`."""
+
+    row: int
+    member: memoryview
+    spans: Sequence[Span | None]
 
 
 class NativeDecoder:
@@ -62,55 +78,52 @@ class NativeDecoder:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode-packets")
         self._lock = Lock()
 
-    def decode(self, jobs: Sequence[Job], outs: tuple[Tensor, ...]) -> list[DecodeFailed | None]:
-        """Decode `jobs[i]` into row i of RGB `[R, T, H, W, 3]`, or of Y `[R, T, H, W]` and UV `[R, T, 2, H/2, W/2]`.
+    def decode(self, jobs: Sequence[Job], outs: Sequence[tuple[Tensor, ...]]) -> list[DecodeFailed | None]:
+        """Decode every picture that the jobs ask for once, and write it to each view that shows it.
+
+        Args:
+            outs: one entry a view: RGB `[rows, T, H, W, 3]`, or Y `[rows, T, H, W]` and UV `[rows, T, 2, H/2, W/2]`.
 
         Returns:
-            For each row the error it met, or None. What lies in a failed row is undefined.
+            For each job the error it met, or None. What lies in a failed row is undefined.
         """
         with self._lock:
             status = self._run(jobs, outs)
         self.produced += int(status[:, 2].sum())
         return [_error(job, *row) for job, row in zip(jobs, status[:, :2].tolist(), strict=True)]
 
-    def decode_sounds(
-        self, members: Sequence[memoryview], spans: Sequence[Span], out: NDArray[np.float32]
-    ) -> list[DecodeFailed | None]:
-        """Decode `spans[i]` of the FLAC file `members[i]` into `out[i]`, f32 `[C, N]`; for each row its error, or None."""
+    def decode_sounds(self, jobs: Sequence[SoundJob], outs: Sequence[Tensor]) -> list[DecodeFailed | None]:
+        """Decode the blocks that the jobs need once; `outs` are f32 `[rows, C, N]`, one a view.
+
+        Returns:
+            For each job the error it met, or None.
+        """
         errors: list[DecodeFailed | None] = []
         with self._lock:
-            rows = [
-                self._sound_row(member, span, out.shape[1], errors)
-                for member, span in zip(members, spans, strict=True)
-            ]
-            status = self._run_sounds(np.array(rows, np.int64), out)
+            rows = [self._sound_row(job, _channels(job, outs), errors) for job in jobs]
+            status = self._run_sounds(np.array(rows, np.int64), _spans(jobs), outs)
         return [
-            error
-            or (
-                None
-                if code == loop.OK
-                else DecodeFailed(f"sound from {span.start}: {_SOUND_ERRORS[code].format(detail)}")
-            )
-            for error, span, (code, detail) in zip(errors, spans, status.tolist(), strict=True)
+            error or _sound_error(job, code, detail)
+            for error, job, (code, detail) in zip(errors, jobs, status.tolist(), strict=True)
         ]
 
-    def _run_sounds(self, rows: NDArray[np.int64], out: NDArray[np.float32]) -> NDArray[np.int64]:
+    def _run_sounds(
+        self, rows: NDArray[np.int64], spans: NDArray[np.int64], outs: Sequence[Tensor]
+    ) -> NDArray[np.int64]:
         counter, status = np.zeros(1, np.int64), np.zeros((len(rows), 2), np.int64)
+        views = np.array([(out.data_ptr(), out.shape[2]) for out in outs], np.int64)
 
         def work(decoders: Decoders) -> None:
-            loop.decode_sounds(
-                self._calls, decoders.worker, decoders.table, counter.ctypes.data, rows, out, status
-            )
+            where = decoders.worker, decoders.table, counter.ctypes.data
+            loop.decode_sounds(self._calls, *where, rows, spans, views, status)
 
         list(self._pool.map(work, self._decoders))
         return status
 
-    def _sound_row(
-        self, member: memoryview, span: Span, channels: int, errors: list[DecodeFailed | None]
-    ) -> tuple[int, ...]:
+    def _sound_row(self, job: SoundJob, channels: int, errors: list[DecodeFailed | None]) -> tuple[int, ...]:
         """One row of the table of sounds; what is wrong with it goes into `errors`, and the row is empty then."""
         try:
-            stream = flac_stream(member)
+            stream = flac_stream(job.member)
             if stream.channels != channels:
                 raise DecodeFailed(f"the FLAC file has {stream.channels} channels, expected {channels}")
         except DecodeFailed as error:
@@ -118,8 +131,8 @@ class NativeDecoder:
             return (0,) * len(loop.SOUND_FIELDS)
         errors.append(None)
         slot = self._slot("flac", stream.header)
-        where = (_address(member), len(member), slot, stream.first, stream.block, stream.smallest)
-        return (*where, channels, span.start)
+        where = (_address(job.member), len(job.member), slot, stream.first, stream.block, stream.smallest)
+        return (*where, channels, job.row)
 
     def close(self) -> None:
         """Stop the threads and free the decoders."""
@@ -128,16 +141,12 @@ class NativeDecoder:
             decoders.close()
         self._decoders.clear()
 
-    def _run(self, jobs: Sequence[Job], outs: tuple[Tensor, ...]) -> NDArray[np.int64]:
-        tables, headers = _tables(jobs), _headers(jobs)
+    def _run(self, jobs: Sequence[Job], outs: Sequence[tuple[Tensor, ...]]) -> NDArray[np.int64]:
+        tables, headers, views = _tables(jobs), _headers(jobs), _views(outs)
         rows = self._rows(jobs)
-        plans = np.stack([job.plan.frames for job in jobs]).astype(np.int32, copy=False)
+        plans, corners = _plans(jobs, views), _corners(jobs)
         order = np.argsort(-loop.row_costs(rows, tables[2], plans), kind="stable")
         counter, status = np.zeros(1, np.int64), np.zeros((len(jobs), 3), np.int64)
-        window = jobs[0].plan.window
-        assert window is not None
-        planar = len(outs) == 2
-        addresses = (outs[0].data_ptr(), outs[1].data_ptr() if planar else 0)
 
         def work(decoders: Decoders) -> None:
             loop.decode_batch(
@@ -150,10 +159,10 @@ class NativeDecoder:
                 tables,
                 headers,
                 plans,
-                (window.height, window.width),
+                corners,
+                views,
                 coefficients(),
-                addresses,
-                planar,
+                len(outs[0]) == 2,
                 status,
             )
 
@@ -164,21 +173,10 @@ class NativeDecoder:
         """The job table: one row a sample, columns as `loop.FIELDS`."""
         rows, table, header = [], 0, 0
         for job in jobs:
-            stream, window = job.stream, job.plan.window
-            assert window is not None
-            size = len(job.header.in_band)
-            corner = window.top, window.left
+            stream, size = job.stream, len(job.header.in_band)
             where = (_address(stream.data), len(stream.data), table, stream.frames, header, size)
-            rows.append(
-                (
-                    *where,
-                    self._picture_slot(job),
-                    stream.width,
-                    stream.height,
-                    *corner,
-                    COLOURS.index(stream.matrix),
-                )
-            )
+            picture = (stream.width, stream.height, COLOURS.index(stream.matrix))
+            rows.append((*where, self._picture_slot(job), *picture, job.row))
             table, header = table + stream.frames, header + size
         return np.array(rows, np.int64)
 
@@ -210,6 +208,55 @@ def _tables(jobs: Sequence[Job]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]
 def _headers(jobs: Sequence[Job]) -> NDArray[np.uint8]:
     # One byte more, so that rows without a header leave something to view.
     return np.frombuffer(b"".join([*(job.header.in_band for job in jobs), b"\0"]), np.uint8)
+
+
+def _views(outs: Sequence[tuple[Tensor, ...]]) -> NDArray[np.int64]:
+    """The table of views, columns as `loop.VIEW_FIELDS`."""
+    rows, entry = [], 0
+    for out in outs:
+        frames, height, width = out[0].shape[1:4]
+        second = out[1].data_ptr() if len(out) == 2 else 0
+        rows.append((entry, frames, height, width, out[0].data_ptr(), second))
+        entry += frames
+    return np.array(rows, np.int64)
+
+
+def _plans(jobs: Sequence[Job], views: NDArray[np.int64]) -> NDArray[np.int32]:
+    """The frames of all views side by side, i32 `[R, entries]`; -1 where a view shows nothing."""
+    plans = np.full((len(jobs), int(views[-1, :2].sum())), -1, np.int32)
+    for row, job in enumerate(jobs):
+        for plan, (entry, frames) in zip(job.plans, views[:, :2].tolist(), strict=True):
+            if plan is not None:
+                plans[row, entry : entry + frames] = plan.frames
+    return plans
+
+
+def _corners(jobs: Sequence[Job]) -> NDArray[np.int64]:
+    """(top, left) of each view's window, i64 `[R, V, 2]`."""
+    windows = ((None if plan is None else plan.window for plan in job.plans) for job in jobs)
+    corners = [[(0, 0) if window is None else (window.top, window.left) for window in row] for row in windows]
+    return np.array(corners, np.int64)
+
+
+def _channels(job: SoundJob, outs: Sequence[Tensor]) -> int:
+    """Channels of the outputs that a job writes to: alike, since it has no span where they are not its own."""
+    return next(out.shape[1] for out, span in zip(outs, job.spans, strict=True) if span is not None)
+
+
+def _spans(jobs: Sequence[SoundJob]) -> NDArray[np.int64]:
+    """(start, stop) of what each view hears, i64 `[R, V, 2]`; zeros for nothing."""
+    ends = [
+        [(0, 0) if span is None else (span.start, span.start + span.length) for span in job.spans]
+        for job in jobs
+    ]
+    return np.array(ends, np.int64)
+
+
+def _sound_error(job: SoundJob, code: int, detail: int) -> DecodeFailed | None:
+    if code == loop.OK:
+        return None
+    start = min(span.start for span in job.spans if span is not None)
+    return DecodeFailed(f"sound from {start}: {_SOUND_ERRORS[code].format(detail)}")
 
 
 def _address(data: memoryview) -> int:

@@ -6,21 +6,20 @@ packets that a plan needs are decoded, each from its nearest key frame on, and o
 
 import logging
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
 import av
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from unreel.pipelines.decode.backend import BatchShape, Decoded, batch_shape, check_row, colours_of, failed
+from unreel.pipelines.decode.backend import BatchShape, Decoded, Show, batch_shapes, colours_of, failed
 from unreel.pipelines.decode.buffers import Buffers
 from unreel.pipelines.decode.headers import CODECS
-from unreel.pipelines.decode.native import Job, NativeDecoder
+from unreel.pipelines.decode.native import Job, NativeDecoder, SoundJob
 from unreel.pipelines.decode.pyav import PacketDecoder
-from unreel.pipelines.decode.rows import RowBackend, sound_member
+from unreel.pipelines.decode.rows import RowBackend, View, check_views, sound_member
 from unreel.pipelines.decode.selftest import why_not
 from unreel.pipelines.ops.yuv import COLOURS, PlanarYuv
 from unreel.pipelines.plan import Plan
@@ -50,7 +49,9 @@ class Packets(RowBackend):
     def __init__(self, *, threads: int) -> None:
         super().__init__(threads=threads)
         self._local = threading.local()
-        self._buffers = Buffers()
+        self._slow: list[PacketDecoder] = []
+        self._buffers: defaultdict[tuple[int, str], Buffers] = defaultdict(Buffers)
+        """Number of a task and what it takes → memory: blocks of one size take turns best."""
         self.fallback = why_not()
         self._native = None if self.fallback else NativeDecoder(threads)
         if self.fallback:
@@ -63,26 +64,25 @@ class Packets(RowBackend):
 
     @property
     def produced(self) -> int:
-        """Pictures that came out of the decoders so far, wanted or not; counted where the loop runs without the GIL."""
-        return 0 if self._native is None else self._native.produced
+        """Pictures that came out of the decoders so far, wanted or not."""
+        native = 0 if self._native is None else self._native.produced
+        return native + sum(decoder.produced for decoder in self._slow)
 
-    def decode(
-        self, samples: Sequence[EncodedSample], plans: Sequence[Plan], *, pixels: str = "rgb"
-    ) -> Decoded:
-        """Decode all rows; see `DecodeBackend.decode`."""
-        shape = batch_shape(samples, plans, pixels)
+    def decode_together(
+        self, samples: Sequence[EncodedSample], plans: Sequence[Sequence[Plan | None]], *, pixels: str = "rgb"
+    ) -> list[Decoded]:
+        """Decode all rows for all tasks; see `TogetherBackend.decode_together`."""
+        shapes = batch_shapes(samples, plans, pixels)
         if self._native is None:
-            return super().decode(samples, plans, pixels=pixels)
-        failures: dict[int, DecodeFailed] = {}
-        jobs = self._jobs(samples, plans, shape, failures)
-        outs = _outputs(self._buffers, len(plans), shape)
-        if outs:
-            self._decode_pictures(self._native, jobs, outs, samples, failures)
-        audio = self._sounds(samples, plans, shape, failures)
-        for row in failures:
-            for values in (*outs, *(() if audio is None else (audio,))):
-                values[row].zero_()
-        return _decoded(outs, audio, samples, failures, shape)
+            return super().decode_together(samples, plans, pixels=pixels)
+        views = [
+            View(shape, list(wanted), *self._outputs(number, len(samples), shape))
+            for number, (shape, wanted) in enumerate(zip(shapes, plans, strict=True))
+        ]
+        check_views(self, samples, views)
+        self._decode_pictures(self._native, samples, [view for view in views if view.pictures])
+        self._decode_sounds(self._native, samples, [view for view in views if view.sound is not None])
+        return [_decoded(view, samples) for view in views]
 
     def close(self) -> None:
         """Stop the threads and free the decoders."""
@@ -90,89 +90,64 @@ class Packets(RowBackend):
         if self._native is not None:
             self._native.close()
 
-    def _jobs(
-        self,
-        samples: Sequence[EncodedSample],
-        plans: Sequence[Plan],
-        shape: BatchShape,
-        failures: dict[int, DecodeFailed],
-    ) -> dict[int, Job]:
-        jobs = {}
-        for row, (sample, plan) in enumerate(zip(samples, plans, strict=True)):
-            try:
-                check_row(sample, plan, shape, self.declines(sample.sidecar))
-                if shape.picture is not None:
-                    jobs[row] = Job.of(sample, plan)
-            except DecodeFailed as error:
-                failures[row] = failed(sample, self.name, error)
-        return jobs
+    def _outputs(self, number: int, rows: int, shape: BatchShape) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """Memory for the pictures and the sound of one task, of any content."""
+        pictures: tuple[Tensor, ...] = ()
+        if shape.picture is not None:
+            frames, height, width = shape.picture
+            sizes: dict[str, tuple[int, ...]] = {"rgb": (rows, frames, height, width, 3)}
+            if shape.pixels != "rgb":
+                half = (rows, frames, 2, height // 2, width // 2)
+                sizes = {"luma": (rows, frames, height, width), "chroma": half}
+            pictures = tuple(self._buffers[number, name].take(size) for name, size in sizes.items())
+        if shape.sound is None:
+            return pictures, None
+        return pictures, self._buffers[number, "sound"].take((rows, *shape.sound), torch.float32)
 
     def _decode_pictures(
-        self,
-        native: NativeDecoder,
-        jobs: dict[int, Job],
-        outs: tuple[Tensor, ...],
-        samples: Sequence[EncodedSample],
-        failures: dict[int, DecodeFailed],
+        self, native: NativeDecoder, samples: Sequence[EncodedSample], views: Sequence[View]
     ) -> None:
-        """Decode the jobs into their rows; where rows are missing, through a batch without holes."""
-        if not jobs:
-            return
-        rows = list(jobs)
-        whole = len(rows) == len(outs[0])
-        targets = outs if whole else tuple(out.new_empty((len(rows), *out.shape[1:])) for out in outs)
-        errors = native.decode(list(jobs.values()), targets)
-        for place, error in enumerate(errors):
-            if error is not None:
-                failures[rows[place]] = failed(samples[rows[place]], self.name, error)
-        if not whole:
-            for out, target in zip(outs, targets, strict=True):
-                out[rows] = target
+        """Decode the pictures of all rows into the views, all of which take pictures."""
+        jobs = []
+        for row, sample in enumerate(samples):
+            plans = [view.plans[row] for view in views]
+            try:
+                if any(plan is not None for plan in plans):
+                    jobs.append(Job.of(row, sample, plans))
+            except DecodeFailed as error:
+                self._fail(sample, row, views, error)
+        errors = native.decode(jobs, [view.pictures for view in views]) if jobs else []
+        for job, wrong in zip(jobs, errors, strict=True):
+            if wrong is not None:
+                self._fail(samples[job.row], job.row, views, wrong)
 
-    def _sounds(
-        self,
-        samples: Sequence[EncodedSample],
-        plans: Sequence[Plan],
-        shape: BatchShape,
-        failures: dict[int, DecodeFailed],
-    ) -> Tensor | None:
-        """The sound of the rows that have not failed; a row that fails here is in `failures` then."""
-        if shape.sound is None:
-            return None
-        audio = self._buffers.take((len(plans), *shape.sound), torch.float32)
-        rows = [row for row in range(len(plans)) if row not in failures]
-        flac = [row for row in rows if samples[row].sidecar.audio.codec == "flac"]  # type: ignore[union-attr]
-        others = sorted(set(rows) - set(flac))
+    def _decode_sounds(
+        self, native: NativeDecoder, samples: Sequence[EncodedSample], views: Sequence[View]
+    ) -> None:
+        """Decode the sound of all rows into the views, all of which take sound: FLAC without the GIL."""
+        jobs, others = [], []
+        for row, sample in enumerate(samples):
+            plans = [view.plans[row] for view in views]
+            if all(plan is None for plan in plans):
+                continue
+            if sample.sidecar.audio is None or sample.sidecar.audio.codec != "flac":
+                others.append(row)
+                continue
+            try:
+                spans = [None if plan is None else plan.sound for plan in plans]
+                jobs.append(SoundJob(row, sound_member(sample), spans))
+            except DecodeFailed as error:
+                self._fail(sample, row, views, error)
+        list(self._pool.map(lambda row: self._row_sound(samples[row], row, views), others))
+        errors = native.decode_sounds(jobs, [_sound(view) for view in views]) if jobs else []
+        for job, wrong in zip(jobs, errors, strict=True):
+            if wrong is not None:
+                self._fail(samples[job.row], job.row, views, wrong)
 
-        def one(row: int) -> DecodeFailed | None:
-            return self._sound_row(samples[row], plans[row], audio[row])
-
-        errors = zip(
-            [*others, *flac],
-            [*self._pool.map(one, others), *self._flac(samples, plans, flac, audio)],
-            strict=True,
-        )
-        failures.update({row: error for row, error in errors if error is not None})
-        return audio
-
-    def _flac(
-        self, samples: Sequence[EncodedSample], plans: Sequence[Plan], rows: list[int], audio: Tensor
-    ) -> list[DecodeFailed | None]:
-        """Decode the rows whose sound is FLAC without the GIL."""
-        assert self._native is not None
-        if not rows:
-            return []
-        whole = len(rows) == len(plans)
-        target = audio if whole else torch.empty((len(rows), *audio.shape[1:]))
-        members = [sound_member(samples[row]) for row in rows]
-        spans = [plan.sound for plan in (plans[row] for row in rows) if plan.sound is not None]
-        errors = self._native.decode_sounds(members, spans, target.numpy())
-        if not whole:
-            audio[rows] = target
-        return [
-            None if error is None else failed(samples[row], self.name, error)
-            for row, error in zip(rows, errors, strict=True)
-        ]
+    def _fail(self, sample: EncodedSample, row: int, views: Sequence[View], error: DecodeFailed) -> None:
+        for view in views:
+            if view.plans[row] is not None:
+                view.fail(row, failed(sample, self.name, error))
 
     def _declines_video(self, video: Video) -> str | None:
         if video.b_frames:
@@ -188,30 +163,23 @@ class Packets(RowBackend):
     def _declines_image(self, image: Image) -> str | None:
         return None if image.codec == "mjpeg" else f"packets takes still pictures as mjpeg, not {image.codec}"
 
-    def _pictures(self, sample: EncodedSample, plan: Plan, out: NDArray[np.uint8]) -> None:
+    def _pictures(self, sample: EncodedSample, shows: Sequence[Show]) -> None:
         if not hasattr(self._local, "decoder"):
             self._local.decoder = PacketDecoder()
-        self._local.decoder.decode_rgb(sample, plan, out)
+            self._slow.append(self._local.decoder)
+        self._local.decoder.decode_rgb(sample, shows)
 
 
-def _outputs(buffers: Buffers, rows: int, shape: BatchShape) -> tuple[Tensor, ...]:
-    if shape.picture is None:
-        return ()
-    frames, height, width = shape.picture
-    if shape.pixels == "rgb":
-        return (buffers.take((rows, frames, height, width, 3)),)
-    half = (rows, frames, 2, height // 2, width // 2)
-    return buffers.take((rows, frames, height, width)), buffers.take(half)
+def _sound(view: View) -> Tensor:
+    assert view.sound is not None
+    return view.sound
 
 
-def _decoded(
-    outs: tuple[Tensor, ...],
-    audio: Tensor | None,
-    samples: Sequence[EncodedSample],
-    failures: dict[int, DecodeFailed],
-    shape: BatchShape,
-) -> Decoded:
-    if shape.pixels == "rgb" or not outs:
-        return Decoded(frames=outs[0] if outs else None, audio=audio, failures=failures)
-    yuv = PlanarYuv(luma=outs[0], chroma=outs[1], colours=colours_of(samples))
-    return Decoded(frames=None, yuv=yuv, audio=audio, failures=failures)
+def _decoded(view: View, samples: Sequence[EncodedSample]) -> Decoded:
+    view.clear()
+    if view.shape.pixels == "rgb" or not view.pictures:
+        frames = view.pictures[0] if view.pictures else None
+        return Decoded(frames=frames, audio=view.sound, failures=view.failures)
+    luma, chroma = view.pictures
+    yuv = PlanarYuv(luma=luma, chroma=chroma, colours=colours_of(samples))
+    return Decoded(frames=None, yuv=yuv, audio=view.sound, failures=view.failures)

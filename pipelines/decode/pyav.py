@@ -1,6 +1,6 @@
 """The packet loop in PyAV, under the GIL: what `packets` holds its own loop against, and its fallback."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import av
@@ -10,11 +10,13 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from unreel.pipelines.decode.backend import Show
 from unreel.pipelines.decode.headers import Header, in_band_header
 from unreel.pipelines.decode.loop import window_rgb
 from unreel.pipelines.decode.stream import Stream, stream_of
 from unreel.pipelines.ops.yuv import COLOURS, coefficients
-from unreel.pipelines.plan import Plan, decode_runs
+from unreel.pipelines.plan import decode_runs
+from unreel.pipelines.plans import shown_frames
 from unreel.shards.errors import DecodeFailed
 from unreel.shards.reader import EncodedSample
 
@@ -50,18 +52,20 @@ class PacketDecoder:
         self.produced = 0
         self._contexts: dict[tuple[str, int], VideoCodecContext] = {}
 
-    def decode_rgb(self, sample: EncodedSample, plan: Plan, out: NDArray[np.uint8]) -> None:
-        """Write the plan's frames, cropped to its window, into `out`, uint8 `[T, H, W, 3]`.
+    def decode_rgb(self, sample: EncodedSample, shows: Sequence[Show]) -> None:
+        """Write the frames of each plan, cropped to its window, to where they are shown; each frame is decoded once.
 
         Raises:
             DecodeFailed: a frame could not be decoded.
         """
-        window = plan.window
-        assert window is not None
-        for index, picture in self._pictures(sample, plan.frames):
-            places = np.flatnonzero(plan.frames == index)
-            _convert(picture, stream_of(sample), (window.top, window.left), out[places[0]])
-            out[places[1:]] = out[places[0]]
+        stream = stream_of(sample)
+        for index, picture in self._pictures(stream, shown_frames([plan for plan, _ in shows])):
+            for plan, out in shows:
+                places = np.flatnonzero(plan.frames == index)
+                if len(places):
+                    assert plan.window is not None
+                    _convert(picture, stream, (plan.window.top, plan.window.left), out[places[0]])
+                    out[places[1:]] = out[places[0]]
 
     def decode_yuv(
         self, sample: EncodedSample, frames: NDArray[np.int32]
@@ -79,16 +83,15 @@ class PacketDecoder:
             np.empty(chroma, np.uint8),
             np.empty(chroma, np.uint8),
         )
-        for index, picture in self._pictures(sample, frames):
+        for index, picture in self._pictures(video, frames):
             if picture.format.name not in ("yuv420p", "yuvj420p"):
                 raise DecodeFailed(f"pictures are {picture.format.name}, expected 8-bit 4:2:0")
             for out, plane in zip(planes, picture.planes, strict=True):
                 out[frames == index] = _rows(plane)[:, : out.shape[2]]
         return planes
 
-    def _pictures(self, sample: EncodedSample, frames: NDArray[np.int32]) -> Iterator[tuple[int, VideoFrame]]:
+    def _pictures(self, video: Stream, frames: NDArray[np.int32]) -> Iterator[tuple[int, VideoFrame]]:
         """(index, picture) of each wanted frame once, in ascending order."""
-        video = stream_of(sample)
         header = in_band_header(video.codec, video.extradata)
         context = self._context(video, header)
         missing = set(frames.tolist())

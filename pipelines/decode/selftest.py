@@ -45,7 +45,7 @@ def _differs(decoder: NativeDecoder) -> str | None:
     plan = Plan(frames=_FRAMES, window=Window(0, 0, height, width))
     luma = torch.empty((1, len(_FRAMES), height, width), dtype=torch.uint8)
     chroma = torch.empty((1, len(_FRAMES), 2, height // 2, width // 2), dtype=torch.uint8)
-    (error,) = decoder.decode([Job.of(sample, plan)], (luma, chroma))
+    (error,) = decoder.decode([Job.of(0, sample, [plan])], [(luma, chroma)])
     expected = PacketDecoder().decode_yuv(sample, _FRAMES)
     found = luma[0].numpy(), chroma[0, :, 0].numpy(), chroma[0, :, 1].numpy()
     if error is not None:

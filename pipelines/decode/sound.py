@@ -1,7 +1,7 @@
 """Exact spans of sound through PyAV: FLAC from the block that holds their start on, Opus from the start of the file."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import av
@@ -12,9 +12,10 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from unreel.pipelines.plan import Span
+from unreel.pipelines.plans import heard_span
 from unreel.shards.errors import DecodeFailed
 
-__all__ = ["SOUNDS", "decode_span"]
+__all__ = ["SOUNDS", "decode_span", "decode_spans"]
 
 SOUNDS: Final = {"flac": "flac", "opus": "ogg"}
 """Codec of sound → FFmpeg's name of the container that it lies in."""
@@ -52,6 +53,15 @@ def decode_span(data: bytes | memoryview, span: Span, codec: str = "flac") -> ND
             return _fill(stream, blocks, span)
     except av.FFmpegError as error:
         raise DecodeFailed(f"sound {span.start} … {span.start + span.length}: {error}") from error
+
+
+def decode_spans(
+    data: bytes | memoryview, spans: Sequence[Span], codec: str = "flac"
+) -> list[NDArray[np.float32]]:
+    """Several stretches of one sound member from one decode of the shortest stretch that holds them; as `decode_span`."""
+    hull = heard_span(spans)
+    sound = decode_span(data, hull, codec)
+    return [sound[:, span.start - hull.start :][:, : span.length] for span in spans]
 
 
 def _blocks(

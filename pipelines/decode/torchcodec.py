@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from torchcodec.decoders import VideoDecoder
 
 from unreel.pipelines.decode.rows import RowBackend
-from unreel.pipelines.plan import Plan
 from unreel.shards.errors import DecodeFailed
 from unreel.shards.reader import EncodedSample
 
@@ -25,9 +24,9 @@ class Torchcodec(RowBackend):
     def version(self) -> str:
         return f"torchcodec {torchcodec.__version__}"
 
-    def _pictures(self, sample: EncodedSample, plan: Plan, out: NDArray[np.uint8]) -> None:
-        video, window = sample.sidecar.video, plan.window
-        assert video is not None and window is not None
+    def _frames(self, sample: EncodedSample, indices: NDArray[np.int32]) -> NDArray[np.uint8]:
+        video = sample.sidecar.video
+        assert video is not None
         decoder = VideoDecoder(
             bytes(sample.members[video.member]),
             dimension_order="NHWC",
@@ -39,7 +38,4 @@ class Torchcodec(RowBackend):
             raise DecodeFailed(
                 f"torchcodec counts {decoder.metadata.num_frames} frames, the sidecar {video.frames}"
             )
-        indices, places = np.unique(plan.frames, return_inverse=True)
-        pictures = decoder.get_frames_at(indices.tolist()).data.numpy()
-        rows = slice(window.top, window.top + window.height)
-        out[:] = pictures[places, rows, window.left : window.left + window.width]
+        return decoder.get_frames_at(indices.tolist()).data.numpy()

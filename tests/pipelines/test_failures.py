@@ -34,7 +34,7 @@ def test_runs_go_over_the_border_of_batches() -> None:
     log = FailureLog(FailurePolicy(share=1.0, run=5))
     log.add(4, [failure(1), failure(2), failure(3)])
     log.add(4, [failure(0), failure(3)])
-    assert log.run == 1
+    assert log.tallies[""].run == 1
     log.add(3, [failure(row) for row in range(3)])
     with pytest.raises(TooManyFailures, match="5 samples in a row failed, the ceiling is 5"):
         log.add(3, [failure(0)])

@@ -174,7 +174,7 @@ def test_states_of_another_task_backend_or_catalogue_are_refused(
     make: Any, toy_task: Toy, toy_backend: Toy, damaged: Catalogue
 ) -> None:
     state = make().state_dict()
-    with pytest.raises(StateMismatch, match=r"task: .*'group': 1.* this loader .*'group': 2"):
+    with pytest.raises(StateMismatch, match=r"tasks: .*'group': 1.* this loader .*'group': 2"):
         make(toy_task(group=2)).load_state_dict(state)
     with pytest.raises(
         StateMismatch, match=r"backend_version: the state has 'toy 1\.0', this loader 'toy 1\.1'"
@@ -436,7 +436,7 @@ def test_damage_costs_one_row_of_the_real_way(
 
 def test_replacing_the_task_settings_changes_the_stream_identity(make: Any, toy_task: Toy) -> None:
     task = toy_task()
-    assert make(task).state_dict()["task"] != make(replace(task, group=2)).state_dict()["task"]
+    assert make(task).state_dict()["tasks"] != make(replace(task, group=2)).state_dict()["tasks"]
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unreel.pipelines.plan import Plan, Span, Window, decode_cost
-from unreel.pipelines.plans import nearest_of_kind, shares, snap, unite
+from tests.pipelines.conftest import made_up
+from unreel.pipelines.plan import Plan, Span, decode_cost
+from unreel.pipelines.plans import Cost, cost_of, heard_span, nearest_of_kind, shown_frames, snap
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Packets
-
-WINDOW = Window(0, 0, 16, 16)
 
 
 @st.composite
@@ -67,17 +66,30 @@ def test_frame_types_are_balanced_where_times_are_not() -> None:
     assert {np.mean([packets.key[wish] for wish in times]) for times in wishes.values()} == {1.0, 0.0}
 
 
-@given(st.lists(st.lists(st.integers(0, 40), max_size=6), max_size=4))
-def test_united_plans_come_apart_again(wanted: list[list[int]]) -> None:
-    plans = [Plan(frames=np.array(frames, np.int32), window=WINDOW if frames else None) for frames in wanted]
-    united = unite(plans)
-    assert [united.frames[part].tolist() for part in shares(plans)] == wanted
-    packets = Packets(offset=b"", size=b"", key=bytes([1, *[0] * 9] * 5))
-    assert decode_cost(united.frames, packets) <= sum(decode_cost(plan.frames, packets) for plan in plans)
+@given(st.lists(st.one_of(st.none(), st.lists(st.integers(0, 40), max_size=6)), min_size=1, max_size=4))
+def test_the_cost_of_several_plans_is_known_before_they_are_decoded(wanted: list[list[int] | None]) -> None:
+    sidecar = made_up(frames=41)
+    plans = [None if frames is None else Plan(frames=np.array(frames, np.int32)) for frames in wanted]
+    cost, found = cost_of(plans, sidecar), [plan for plan in plans if plan is not None]
+    shown = shown_frames(found)
+    assert shown.tolist() == sorted({frame for plan in found for frame in plan.frames.tolist()})
+    assert cost.shown == tuple(len(frames or ()) for frames in wanted)
+    assert cost.decoded == decode_cost(shown, sidecar.video.packets)
+    assert max(cost.alone) <= cost.decoded <= sum(cost.alone)
+    twice = Cost.sum([cost, cost], tasks=len(plans))
+    assert twice.decoded == 2 * cost.decoded and twice.alone == tuple(2 * count for count in cost.alone)
 
 
-def test_plans_that_want_other_things_are_not_united() -> None:
-    one, other = Plan(sound=Span(0, 10)), Plan(sound=Span(5, 10))
-    assert unite([one, Plan(frames=np.array([3], np.int32), window=WINDOW)]).sound == Span(0, 10)
-    with pytest.raises(PlanImpossible, match="differ"):
-        unite([one, other])
+def test_one_plan_twice_costs_once() -> None:
+    plan = Plan(frames=np.array([3, 20], np.int32))
+    cost = cost_of([plan, plan], made_up(frames=41))
+    assert (cost.alone, cost.decoded) == ((9, 9), 9)
+
+
+@given(st.lists(st.tuples(st.integers(0, 99), st.integers(1, 99)), min_size=1, max_size=5))
+def test_the_stretch_that_holds_all_is_the_shortest(ends: list[tuple[int, int]]) -> None:
+    spans = [Span(start, length) for start, length in ends]
+    hull = heard_span(spans)
+    assert hull.start in {span.start for span in spans}
+    assert hull.start + hull.length in {span.start + span.length for span in spans}
+    assert all(hull.start <= s.start and s.start + s.length <= hull.start + hull.length for s in spans)

@@ -43,7 +43,7 @@ def test_the_fastest_is_chosen_and_every_other_accounted_for(mixed: list[Clip]) 
     choice = fastest(
         {pretender.name: pretender for pretender in pretenders},
         [mixed[0].sample],
-        [make_plan([1])],
+        [[make_plan([1])]],
         left_out={"absent": "no library"},
     )
     assert choice.name == "quick"
@@ -59,6 +59,13 @@ def test_auto_on_real_samples(mixed: list[Clip]) -> None:
     choice = choose_backend(samples, [make_plan([3, 20])] * 4, threads=2, repeats=1)
     assert choice.name in choice.rates and "packets" in choice.rates
     assert set(choice.rates) | set(choice.left_out) == set(BACKENDS)
+
+
+def test_auto_measures_what_several_tasks_share(mixed: list[Clip]) -> None:
+    samples = [clip.sample for clip in mixed[:4]]
+    plans = [make_plan([3, 20])] * 4, [make_plan([5], start=100)] * 4
+    choice = choose_backend(samples, *plans, threads=2, repeats=1)
+    assert choice.name in choice.rates and "packets" in choice.rates
 
 
 def test_no_backend_for_the_samples_is_a_mistake_that_says_why(mixed: list[Clip]) -> None:

@@ -213,8 +213,9 @@ def test_a_pixel_has_one_value_through_every_window(mixed: list[Clip], window: W
         np.empty((3, window.height, window.width, 3), np.uint8),
     )
     decoder = PacketDecoder()
-    decoder.decode_rgb(clip.sample, make_plan([3, 30, 21], window=Window(0, 0, 128, 176)), whole)
-    decoder.decode_rgb(clip.sample, make_plan([3, 30, 21], window=window), part)
+    everything = make_plan([3, 30, 21], window=Window(0, 0, 128, 176))
+    decoder.decode_rgb(clip.sample, [(everything, whole)])
+    decoder.decode_rgb(clip.sample, [(make_plan([3, 30, 21], window=window), part)])
     assert np.array_equal(part, crop(whole, window))
 
 

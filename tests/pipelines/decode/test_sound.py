@@ -6,9 +6,10 @@ import random
 import av
 import numpy as np
 import pytest
+import torch
 
 from tests.pipelines.decode.conftest import AUDIO_RATE, encode_flac, noise
-from unreel.pipelines.decode.native import NativeDecoder
+from unreel.pipelines.decode.native import NativeDecoder, SoundJob
 from unreel.pipelines.decode.sound import decode_span
 from unreel.pipelines.plan import Span
 from unreel.shards.errors import DecodeFailed
@@ -68,9 +69,13 @@ def test_damage_is_an_error(flac: bytes, change) -> None:
 def native_spans(members: list[bytes], spans: list[Span], channels: int = 1) -> tuple[np.ndarray, list]:
     """Spans of FLAC files through the loop without the GIL: f32 `[R, C, N]` and the errors."""
     out = np.full((len(spans), channels, spans[0].length), np.nan, np.float32)
+    jobs = [
+        SoundJob(row, memoryview(member), [span])
+        for row, (member, span) in enumerate(zip(members, spans, strict=True))
+    ]
     decoder = NativeDecoder(2)
     try:
-        return out, decoder.decode_sounds([memoryview(member) for member in members], spans, out)
+        return out, decoder.decode_sounds(jobs, [torch.from_numpy(out)])
     finally:
         decoder.close()
 
