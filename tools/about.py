@@ -30,6 +30,18 @@ ABOUT: Final[dict[str, About]] = {
         reason="Whoever answers has to see how things move: where they are, how high, in which phase of a swing.",
         twin="Without the moving objects there is no order left to see, so that only guessing remains.",
     ),
+    "rotation": About(
+        title="Rotation",
+        question="Here is a picture: by how many quarter turns was it turned?",
+        reason="Whoever answers has to know which way up things are, and so what they are.",
+        twin="Without the objects only the background can tell up from down.",
+    ),
+    "jigsaw": About(
+        title="Jigsaw",
+        question="Here are nine tiles of a picture: in which of the known orders were they laid?",
+        reason="Whoever answers has to know which parts belong together, and where in the whole each of them is.",
+        twin="Without the objects only the background can tell a tile's place.",
+    ),
     "correspondence": About(
         title="Audio-visual correspondence",
         question="Here are a frame and a second of sound: were they recorded together?",

@@ -3,8 +3,10 @@
 from typing import Final
 
 from unreel.models.objectives.correspondence import Correspondence
+from unreel.models.objectives.jigsaw import Jigsaw
 from unreel.models.objectives.objective import Objective
 from unreel.models.objectives.outcome import METRICS, Decisions, Errors, Outcome, Rankings
+from unreel.models.objectives.rotation import Rotation
 from unreel.models.objectives.shuffle_and_learn import ShuffleAndLearn
 
 __all__ = [
@@ -13,14 +15,18 @@ __all__ = [
     "Correspondence",
     "Decisions",
     "Errors",
+    "Jigsaw",
     "Objective",
     "Outcome",
     "Rankings",
+    "Rotation",
     "ShuffleAndLearn",
 ]
 
 OBJECTIVES: Final[dict[str, type[Objective]]] = {
     "correspondence": Correspondence,
+    "jigsaw": Jigsaw,
+    "rotation": Rotation,
     "shuffle_and_learn": ShuffleAndLearn,
 }
 """Task → objective; the names are those of `unreel.pipelines.pretext.TASKS`."""

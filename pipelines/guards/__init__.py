@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from unreel.pipelines.guards.audio_phase import place_sound
+from unreel.pipelines.guards.block_phase import block_offsets
 from unreel.pipelines.guards.camera_shift import draw_offsets
+from unreel.pipelines.guards.channel_shift import draw_channel_shift
 from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.guards.motion_window import choose_start
@@ -17,20 +19,26 @@ from unreel.pipelines.guards.partner_swap import Swap, is_negative, swap_partner
 from unreel.pipelines.guards.scene_cuts import uncut_starts
 from unreel.pipelines.guards.silence import sounding_share
 from unreel.pipelines.guards.similar_frames import frame_difference
+from unreel.pipelines.guards.tile_contrast import standardise_tiles
+from unreel.pipelines.guards.tile_gap import place_tiles
 
 __all__ = [
     "GUARDS",
     "Guard",
     "Jitter",
     "Swap",
+    "block_offsets",
     "choose_start",
+    "draw_channel_shift",
     "draw_colours",
     "draw_offsets",
     "frame_difference",
     "is_negative",
     "place_sound",
+    "place_tiles",
     "place_window",
     "sounding_share",
+    "standardise_tiles",
     "swap_partners",
     "uncut_starts",
 ]
@@ -54,9 +62,17 @@ GUARDS: Final[Mapping[str, Guard]] = {
         "Sound that starts on a frame's time carries traces of the frame grid, and only positives start there.",
         "Both classes start on the frame grid, or both are shifted at random.",
     ),
+    "block_phase": Guard(
+        "A codec's grid of blocks is turned with the picture, and its phase tells by how much.",
+        "Cuts start anywhere within a block.",
+    ),
     "camera_shift": Guard(
         "A slow pan or zoom tells the order of frames whatever they show.",
         "Each frame is cut at its own place, by several times what the camera moves.",
+    ),
+    "channel_shift": Guard(
+        "Colour fringes point away from the middle of the lens and tell where a tile was.",
+        "Red, green and blue of each tile are cut a pixel or two apart.",
     ),
     "colour_jitter": Guard(
         "Points keep their colours along a motion, so matching pixels finds the order without objects.",
@@ -74,6 +90,10 @@ GUARDS: Final[Mapping[str, Guard]] = {
         "A negative's sound differs in level, silence or codec when another sampler drew it.",
         "Negatives swap the sounds that positives would have had, never within one source.",
     ),
+    "quarter_turns": Guard(
+        "Interpolation and empty corners tell by how much a picture was turned.",
+        "Only quarter turns of a square, after all scaling: pixels change places and nothing else.",
+    ),
     "scene_cuts": Guard(
         "A cut between two frames tells that they are far apart.",
         "No window reaches over a cut.",
@@ -85,6 +105,14 @@ GUARDS: Final[Mapping[str, Guard]] = {
     "similar_frames": Guard(
         "A middle frame that looks like the outer one makes a negative out of a positive.",
         "Such clips take no part in the loss, whatever their label.",
+    ),
+    "tile_contrast": Guard(
+        "Vignetting and lighting make a tile's brightness tell where it was.",
+        "Each channel of each tile has mean 0 and variance 1.",
+    ),
+    "tile_gap": Guard(
+        "Lines and textures run on from one tile to its neighbour.",
+        "Tiles are cut from anywhere in their cells.",
     ),
 }
 """Guard → the cue it removes and how; one file each."""

@@ -15,7 +15,7 @@ def place_window(sidecar: Sidecar, *, size: int, at: tuple[float, float], inside
     Raises:
         PlanImpossible: the picture or its content box is smaller than the window, or there is no picture.
     """
-    video = sidecar.video
+    video = sidecar.video or sidecar.image
     if video is None:
         raise PlanImpossible(f"sample {sidecar.key}: the task takes pictures and the sample has none")
     box = sidecar.facts.content_box if inside else None

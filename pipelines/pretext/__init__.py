@@ -9,16 +9,20 @@ from typing import Any, Final
 import msgspec
 
 from unreel.pipelines.pretext.correspondence import Correspondence
+from unreel.pipelines.pretext.jigsaw import Jigsaw
+from unreel.pipelines.pretext.rotation import Rotation
 from unreel.pipelines.pretext.shuffle_and_learn import ShuffleAndLearn
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch, PretextTask, TrainableTask
 
 __all__ = [
     "TASKS",
     "Correspondence",
+    "Jigsaw",
     "Look",
     "Needs",
     "PretextBatch",
     "PretextTask",
+    "Rotation",
     "ShuffleAndLearn",
     "TrainableTask",
     "make_task",
@@ -26,6 +30,8 @@ __all__ = [
 
 TASKS: Final[dict[str, type[TrainableTask]]] = {
     "correspondence": Correspondence,
+    "jigsaw": Jigsaw,
+    "rotation": Rotation,
     "shuffle_and_learn": ShuffleAndLearn,
 }
 """Name → task; `unreel.models.objectives.OBJECTIVES` has the same names."""

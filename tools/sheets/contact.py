@@ -11,7 +11,9 @@ from unreel.pipelines.loader import Step
 from unreel.pipelines.pretext.task import PretextBatch, PretextTask
 from unreel.tools.drawing import DIM, INK, Line, beside, stacked, words
 from unreel.tools.sheets.correspondence import pair_card
+from unreel.tools.sheets.jigsaw import puzzle_card
 from unreel.tools.sheets.plain import plain_row
+from unreel.tools.sheets.rotation import turn_row
 from unreel.tools.sheets.shuffle_and_learn import tuple_row
 
 __all__ = ["SHEETS", "Sheet", "contact_sheet"]
@@ -32,6 +34,8 @@ class Sheet:
 
 SHEETS: Final[Mapping[str, Sheet]] = {
     "correspondence": Sheet(pair_card, across=4),
+    "jigsaw": Sheet(puzzle_card, across=3),
+    "rotation": Sheet(turn_row),
     "shuffle_and_learn": Sheet(tuple_row),
 }
 """By task; other tasks get their pictures and their facts."""
