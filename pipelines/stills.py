@@ -32,6 +32,7 @@ class Stills:
         frames: moments of each sample at which the tower looks; 0 takes no picture.
         clip: frames that it sees at each moment, which is in their middle; 1 shows single frames.
         step_seconds: time between the frames of a clip.
+        differences: show each frame of a clip minus the one before it; one more frame is decoded.
         crop: (height, width) in pixels of the window.
         size: (height, width) in pixels that it is resized to.
         seconds: length of the sound; 0 takes no sound.
@@ -43,10 +44,16 @@ class Stills:
     frames: int = 8
     clip: int = 1
     step_seconds: float = 0.0
+    differences: bool = False
     crop: tuple[int, int] = (112, 112)
     size: tuple[int, int] = (96, 96)
     seconds: float = 0.0
     sound: str = "logmel"
+
+    @property
+    def shown(self) -> int:
+        """Frames that are decoded at each moment."""
+        return self.clip + self.differences
 
     @property
     def needs(self) -> Needs:
@@ -55,7 +62,7 @@ class Stills:
         return Needs(
             video=picture,
             audio=self.seconds > 0,
-            min_seconds=max(self.seconds, self.clip * self.step_seconds),
+            min_seconds=max(self.seconds, self.shown * self.step_seconds),
             min_size=self.crop if picture else (0, 0),
         )
 
@@ -68,6 +75,7 @@ class Stills:
             frames=moments,
             clip=look.frames,
             step_seconds=look.step_seconds,
+            differences=look.differences,
             crop=(look.crop, look.crop),
             size=(look.size, look.size),
         )
@@ -79,7 +87,13 @@ class Stills:
         if kind not in ("frame", "video"):
             raise no_look(self.name, kind, ("frame", "video", "audio"))
         step = self.step_seconds
-        return Look(crop=self.crop[0], size=self.size[0], frames=self.clip, step_seconds=step)
+        return Look(
+            crop=self.crop[0],
+            size=self.size[0],
+            frames=self.clip,
+            step_seconds=step,
+            differences=self.differences,
+        )
 
     def plan(self, sidecar: Sidecar, draws: Draws) -> Plan:
         """The same plan whatever `draws` says; its fact `moments`, i32 `[T]`, are the frames of which tracks are read.
@@ -89,7 +103,7 @@ class Stills:
         """
         moments, window = self._picture(sidecar) if self.frames else (np.empty(0, np.int32), None)
         return Plan(
-            frames=self._around(moments, sidecar) if self.clip > 1 and self.frames else moments,
+            frames=self._around(moments, sidecar) if self.shown > 1 and self.frames else moments,
             window=window,
             sound=self._loudest(sidecar) if self.seconds else None,
             facts={"moments": moments},
@@ -102,8 +116,9 @@ class Stills:
         inputs: dict[str, Tensor] = {}
         if (pictures := media.pictures) is not None:
             frames = render(pictures, self._views(*extent_of(pictures)[:2]))
-            clips = frames.reshape(len(frames), -1, self.clip, *frames.shape[2:]).transpose(2, 3)
-            inputs |= {"video": clips} if self.clip > 1 else {"frame": frames}
+            clips = frames.reshape(len(frames), -1, self.shown, *frames.shape[2:]).transpose(2, 3)
+            clips = clips.diff(dim=3) if self.differences else clips
+            inputs |= {"video": clips} if self.shown > 1 else {"frame": frames}
         if media.audio is not None:
             inputs["audio"] = FEATURES[self.sound](media.audio, media.audio_rate)
         return PretextBatch(
@@ -129,13 +144,13 @@ class Stills:
         """The frames of the clip about each moment, one clip after the other, inside the sample."""
         assert sidecar.video is not None
         step = max(1, round(self.step_seconds * sidecar.video.frame_rate))
-        reach = step * (self.clip - 1)
+        reach = step * (self.shown - 1)
         if reach >= sidecar.video.frames:
             raise PlanImpossible(
                 f"sample {sidecar.key}: a clip of {reach + 1} frames, it has {sidecar.video.frames}"
             )
         first = np.clip(moments - reach // 2, 0, sidecar.video.frames - 1 - reach)
-        return (first[:, None] + np.arange(self.clip) * step).ravel().astype(np.int32)
+        return (first[:, None] + np.arange(self.shown) * step).ravel().astype(np.int32)
 
     def _loudest(self, sidecar: Sidecar) -> Span:
         audio = sidecar.audio

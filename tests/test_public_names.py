@@ -18,23 +18,27 @@ PUBLIC = {
         """BACKENDS Choice DecodeBackend Decoded available choose_backend make_backend"""
     ),
     "unreel.pipelines.guards": (
-        """GUARDS Guard Jitter Swap block_offsets choose_start draw_channel_shift draw_colours draw_offsets
-        frame_difference is_negative place_sound place_tiles place_window sounding_share
-        standardise_tiles swap_partners uncut_starts"""
+        """GUARDS Guard Jitter Swap block_offsets choose_start draw_channel_shift draw_colours
+        draw_offsets even_step frame_difference is_negative place_sound place_tiles place_window
+        sounding_share standardise_tiles swap_partners uncut_starts"""
     ),
     "unreel.pipelines.ops": (
         """Colour FEATURES Pictures PlanarYuv Views crop denormalise flip_rows log_mel log_spectrogram
         recolour render resize"""
     ),
     "unreel.pipelines.pretext": (
-        """Correspondence Jigsaw Look Needs PretextBatch PretextTask Rotation ShuffleAndLearn TASKS TrainableTask make_task"""
+        """ArrowOfTime Correspondence Jigsaw Look Needs PretextBatch PretextTask Rotation
+        ShuffleAndLearn TASKS TrainableTask make_task"""
     ),
     "unreel.models.evaluation": (
         """Encoder Estimate Examples Features Finding Frozen PretextScore Thumbnail auc
         balanced_accuracy bootstrap calibrate classify difference encode evaluate evaluate_readouts
         find_knowledge knn_predict low_level r_squared regress still_batches teach_objective"""
     ),
-    "unreel.models.objectives": """Correspondence Decisions Errors Jigsaw METRICS OBJECTIVES Objective Outcome Rankings Rotation ShuffleAndLearn""",
+    "unreel.models.objectives": (
+        """ArrowOfTime Correspondence Decisions Errors Jigsaw METRICS OBJECTIVES Objective Outcome
+        Rankings Rotation ShuffleAndLearn"""
+    ),
     "unreel.models.towers": ("""TOWERS Tower build_tower tower_builder"""),
     "unreel.models.training": (
         """LoadedRun PretextModel RunConfig RunFolder Trainer TrainingResult build_model build_task

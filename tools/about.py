@@ -48,6 +48,12 @@ ABOUT: Final[dict[str, About]] = {
         reason="Whoever answers has to know what things look like, what they sound like, and which go together.",
         twin="Without the objects the sound has no visible source, so that only guessing remains.",
     ),
+    "arrow_of_time": About(
+        title="The arrow of time",
+        question="Here is a clip: does it run forwards or backwards?",
+        reason="Whoever answers has to know what things do by themselves: they fall, bounce lower, and grow.",
+        twin="Without the moving objects nothing runs either way, so that only guessing remains.",
+    ),
 }
 """By the task's name."""
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from unreel.models.objectives.arrow_of_time import ArrowOfTime
 from unreel.models.objectives.correspondence import Correspondence
 from unreel.models.objectives.jigsaw import Jigsaw
 from unreel.models.objectives.objective import Objective
@@ -12,6 +13,7 @@ from unreel.models.objectives.shuffle_and_learn import ShuffleAndLearn
 __all__ = [
     "METRICS",
     "OBJECTIVES",
+    "ArrowOfTime",
     "Correspondence",
     "Decisions",
     "Errors",
@@ -24,6 +26,7 @@ __all__ = [
 ]
 
 OBJECTIVES: Final[dict[str, type[Objective]]] = {
+    "arrow_of_time": ArrowOfTime,
     "correspondence": Correspondence,
     "jigsaw": Jigsaw,
     "rotation": Rotation,

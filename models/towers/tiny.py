@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from unreel.models.towers.inputs import InputSpec
 from unreel.models.towers.norm import Norm
@@ -45,11 +46,16 @@ def tiny_video(
     embed_dim: int = 128,
     grid: int = 2,
     pooling: Pooling = "mean",
+    standardise: bool = False,
     norm: Norm = "batch",
 ) -> Tower:
-    """A clip tower of 3x3x3 convolutions, which halve time as well. Arguments as in `tiny_frame`."""
+    """A clip tower of 3x3x3 convolutions, which halve time as well. Arguments as in `tiny_frame`.
+
+    With `standardise` each frame is standardised by itself, which takes away what changes from frame to frame only.
+    """
     spec = InputSpec(kind="video", channels=3, size=(16, 64, 64))
-    maps = _stages((3, *channels), dims=3)
+    first = {"standardise": Stage(_FrameNorm(), 3, (1, 1, 1))} if standardise else {}
+    maps = {**first, **_stages((3, *channels), dims=3)}
     return pooled_tower(spec, maps, embed_dim=embed_dim, grid=grid, pooling=pooling, norm=norm)
 
 
@@ -68,6 +74,13 @@ def tiny_audio(
     spec = InputSpec(kind="audio", channels=1, size=(64, 100))
     maps = _stages((1, *channels), dims=2)
     return pooled_tower(spec, maps, embed_dim=embed_dim, grid=grid, pooling=pooling, norm=norm)
+
+
+class _FrameNorm(nn.Module):
+    """Each channel of each frame of a clip to mean 0 and variance 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.instance_norm(x.flatten(1, 2)).view_as(x)
 
 
 def _stages(channels: Sequence[int], *, dims: int) -> dict[str, Stage]:

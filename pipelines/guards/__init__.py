@@ -14,6 +14,7 @@ from unreel.pipelines.guards.camera_shift import draw_offsets
 from unreel.pipelines.guards.channel_shift import draw_channel_shift
 from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
+from unreel.pipelines.guards.key_phase import even_step
 from unreel.pipelines.guards.motion_window import choose_start
 from unreel.pipelines.guards.partner_swap import Swap, is_negative, swap_partners
 from unreel.pipelines.guards.scene_cuts import uncut_starts
@@ -32,6 +33,7 @@ __all__ = [
     "draw_channel_shift",
     "draw_colours",
     "draw_offsets",
+    "even_step",
     "frame_difference",
     "is_negative",
     "place_sound",
@@ -81,6 +83,10 @@ GUARDS: Final[Mapping[str, Guard]] = {
     "content_box": Guard(
         "Black bars carry codec noise that tells the direction of time.",
         "Windows lie inside the picture without its letterbox.",
+    ),
+    "key_phase": Guard(
+        "Quality falls from a key frame to the next and jumps back, so the codec tells the direction of time.",
+        "Frames lie half a cycle apart: forwards and backwards they show the same phases of it.",
     ),
     "motion_window": Guard(
         "Frames of a still stretch have no order, so their labels teach chance habits.",

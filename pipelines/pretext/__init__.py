@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from unreel.pipelines.pretext.arrow_of_time import ArrowOfTime
 from unreel.pipelines.pretext.correspondence import Correspondence
 from unreel.pipelines.pretext.jigsaw import Jigsaw
 from unreel.pipelines.pretext.rotation import Rotation
@@ -16,6 +17,7 @@ from unreel.pipelines.pretext.task import Look, Needs, PretextBatch, PretextTask
 
 __all__ = [
     "TASKS",
+    "ArrowOfTime",
     "Correspondence",
     "Jigsaw",
     "Look",
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 TASKS: Final[dict[str, type[TrainableTask]]] = {
+    "arrow_of_time": ArrowOfTime,
     "correspondence": Correspondence,
     "jigsaw": Jigsaw,
     "rotation": Rotation,

@@ -67,6 +67,7 @@ class Look:
         step_seconds: time from one of them to the next.
         seconds: length of the sound; 0 for a tower of pictures.
         features: how sound is shown, see `FEATURES`.
+        differences: the frames are differences, each of one more frame and the one before it.
     """
 
     crop: int = 0
@@ -75,6 +76,7 @@ class Look:
     step_seconds: float = 0.0
     seconds: float = 0.0
     features: str = "logmel"
+    differences: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,3 +110,9 @@ def sound_batch() -> Callable[..., PretextBatch]:
 def memory_source() -> type[MemorySource]:
     """The class of sources that make batches in memory."""
     return MemorySource
+
+
+@pytest.fixture(name="columns")
+def columns_fixture() -> Callable[[int, int], dict[str, Any]]:
+    """Makes what each batch has beside inputs and targets: step and rows → columns."""
+    return columns

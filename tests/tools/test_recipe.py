@@ -6,6 +6,7 @@ import pytest
 
 from unreel.models.training import build_model, build_task
 from unreel.models.training.config import format_toml, parse_config
+from unreel.pipelines.pretext import TASKS
 from unreel.tools.recipe import read_recipe, shipped_recipes
 
 RECIPE = """
@@ -32,12 +33,7 @@ def recipe(tmp_path: Path) -> str:
 
 
 def test_the_shipped_ones_are_these() -> None:
-    assert shipped_recipes() == [
-        "correspondence",
-        "correspondence_tiny",
-        "shuffle_and_learn",
-        "shuffle_and_learn_tiny",
-    ]
+    assert shipped_recipes() == sorted(name + size for name in TASKS for size in ("", "_tiny"))
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
@@ -96,7 +92,7 @@ def test_overrides_are_toml_or_else_text(recipe: str) -> None:
         ("train.steps=1.5", "train.steps: Expected `int`, got `float`"),
         ("optimiser.name=lion", "optimiser.name: Invalid enum value 'lion'"),
         ("task.tuples=few", "tuples"),
-        ("task.name=rotation", "task 'rotation': choose one of correspondence, shuffle_and_learn"),
+        ("task.name=rotation", "task 'rotation': choose one of arrow_of_time, correspondence"),
         ("towers.frame.name=huge", "frame tower 'huge': choose one of l3, resnet18, tiny"),
         ("towers.frame.grid=big", "towers.frame.grid: Expected `int`, got `str`"),
         ("towers.frame.pooling=median", "towers.frame.pooling: Invalid enum value 'median'"),
@@ -137,5 +133,5 @@ def test_a_broken_recipe_says_where(tmp_path: Path, text: str, message: str) -> 
 
 
 def test_a_name_that_is_nothing_lists_the_shipped_ones() -> None:
-    with pytest.raises(ValueError, match="recipe 'shuffle': no such file, and not one of correspondence"):
+    with pytest.raises(ValueError, match="recipe 'shuffle': no such file, and not one of arrow_of_time, arrow_of_time_tiny, correspondence"):
         read_recipe("shuffle")

@@ -10,6 +10,7 @@ from PIL import Image
 from unreel.pipelines.loader import Step
 from unreel.pipelines.pretext.task import PretextBatch, PretextTask
 from unreel.tools.drawing import DIM, INK, Line, beside, stacked, words
+from unreel.tools.sheets.arrow_of_time import arrow_row
 from unreel.tools.sheets.correspondence import pair_card
 from unreel.tools.sheets.jigsaw import puzzle_card
 from unreel.tools.sheets.plain import plain_row
@@ -33,6 +34,7 @@ class Sheet:
 
 
 SHEETS: Final[Mapping[str, Sheet]] = {
+    "arrow_of_time": Sheet(arrow_row),
     "correspondence": Sheet(pair_card, across=4),
     "jigsaw": Sheet(puzzle_card, across=3),
     "rotation": Sheet(turn_row),

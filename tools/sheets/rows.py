@@ -4,11 +4,14 @@ import textwrap
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
+from unreel.pipelines.ops.normalise import denormalise
 from unreel.pipelines.pretext.task import PretextBatch
 from unreel.tools.drawing import BAD, DIM, INK, Line
 
-__all__ = ["SIDE", "decibels", "folded", "origin"]
+__all__ = ["SIDE", "decibels", "folded", "origin", "visible"]
 
 SIDE: Final = 150
 """Longer side of a frame on a sheet, in pixels."""
@@ -22,6 +25,11 @@ def origin(batch: PretextBatch, row: int, reason: str | None) -> list[Line]:
     elif not batch.valid[row]:
         lines.append(("not valid: its partner failed or has the same source", BAD))
     return lines
+
+
+def visible(frames: Tensor) -> NDArray[np.uint8]:
+    """Frames as a tower takes them, float `[T, 3, H, W]` → u8 `[T, H, W, 3]`; differences come out about grey."""
+    return denormalise(frames).cpu().numpy()
 
 
 def folded(text: str, width: int) -> list[str]:

@@ -68,7 +68,7 @@ def test_models_of_one_seed_are_equal_and_leave_the_generator_alone() -> None:
 
 def test_tasks_are_built_from_settings() -> None:
     assert build_task({"name": "shuffle_and_learn", "tuples": 2}) == ShuffleAndLearn(tuples=2)
-    with pytest.raises(ValueError, match="task 'shuffle': choose one of correspondence, shuffle_and_learn"):
+    with pytest.raises(ValueError, match="task 'shuffle': choose one of arrow_of_time, correspondence"):
         build_task({"name": "shuffle"})
     with pytest.raises(ValueError, match="tuples"):
         build_task({"name": "shuffle_and_learn", "tuples": "two"})
