@@ -193,7 +193,7 @@ class ArrowOfTime:
         clips = render(media.pictures, views)
         clips = differences(clips) if self.input == "difference" else clips
         return PretextBatch(
-            inputs={"video": clips.unflatten(2, (self.groups, -1)).transpose(1, 2)},
+            inputs={"video": torch.stack(clips.chunk(self.groups, dim=2), dim=1)},
             targets=torch.from_numpy((~backward).astype(np.int64)).to(clips.device),
             valid=media.valid,
             positions=media.positions,

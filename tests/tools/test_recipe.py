@@ -133,5 +133,8 @@ def test_a_broken_recipe_says_where(tmp_path: Path, text: str, message: str) -> 
 
 
 def test_a_name_that_is_nothing_lists_the_shipped_ones() -> None:
-    with pytest.raises(ValueError, match="recipe 'shuffle': no such file, and not one of arrow_of_time, arrow_of_time_tiny, correspondence"):
+    with pytest.raises(
+        ValueError,
+        match="recipe 'shuffle': no such file, and not one of arrow_of_time, arrow_of_time_tiny, correspondence",
+    ):
         read_recipe("shuffle")
