@@ -61,6 +61,7 @@ class Stills:
         picture = self.frames > 0
         return Needs(
             video=picture,
+            image=picture and self.clip == 1,
             audio=self.seconds > 0,
             min_seconds=max(self.seconds, self.shown * self.step_seconds),
             min_size=self.crop if picture else (0, 0),
@@ -131,13 +132,14 @@ class Stills:
         )
 
     def _picture(self, sidecar: Sidecar) -> tuple[NDArray[np.int32], Window]:
-        video = sidecar.video
-        if video is None:
+        shown = sidecar.video or sidecar.image
+        if shown is None:
             raise PlanImpossible(f"sample {sidecar.key}: no picture")
-        # The middles of equal stretches: neither the first nor the last frame, where clips are cut.
-        frames = (np.arange(self.frames) + 0.5) * video.frames / self.frames
+        # The middles of equal stretches: neither the first nor the last frame, where clips are cut. A still has one.
+        length = 1 if sidecar.video is None else sidecar.video.frames
+        frames = (np.arange(self.frames) + 0.5) * length / self.frames
         height, width = self.crop
-        top, left = (video.height - height) // 2, (video.width - width) // 2
+        top, left = (shown.height - height) // 2, (shown.width - width) // 2
         return frames.astype(np.int32), Window(top, left, height, width)
 
     def _around(self, moments: NDArray[np.int32], sidecar: Sidecar) -> NDArray[np.int32]:

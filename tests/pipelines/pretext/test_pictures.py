@@ -6,6 +6,7 @@ from PIL import Image
 
 from unreel.pipelines.loader import Loader
 from unreel.pipelines.pretext import make_task
+from unreel.pipelines.stills import Stills
 from unreel.shards.build import build
 from unreel.shards.catalogue import Catalogue
 
@@ -33,3 +34,14 @@ def test_stills_and_frames_make_the_same_batches(
             batch = loader.batch(0)
         assert batch.inputs["frame"].shape == (6, pictures, 3, 32, 32) and batch.valid.all()
         assert frame is None or (batch.facts["frame"] == frame).all()
+
+
+def test_probes_look_at_stills_as_well(stills: Catalogue) -> None:
+    look = make_task("rotation", window=96, crop=90, size=32).look("frame")
+    with Loader(
+        stills, Stills.of(look, moments=3), batch_size=4, seed=0, backend="packets", prefetch=0
+    ) as loader:
+        batch = loader.batch(0)
+    frames = batch.inputs["frame"]
+    assert frames.shape == (4, 3, 3, 32, 32) and batch.valid.all()
+    assert (frames[:, 0] == frames[:, 2]).all()
