@@ -147,7 +147,7 @@ class Loader:
                 then costs its own row and not the run. 0 decodes in threads.
             pixels: what a task is given: `rgb` in `media.frames`, or `yuv420` in `media.yuv`, half the bytes, which
                 `render` takes as well (a task that wants RGB calls `media.as_rgb()`). Windows must then begin and end
-                at even pixels, and the backend must be `packets` without `workers`.
+                at even pixels, and the backend must be `packets`.
             device: where batches are built.
             prefetch: steps that are worked on while the consumer has one; 0 works on none.
             failures: what failed samples do to the run.
@@ -180,7 +180,7 @@ class Loader:
         self._mine = np.arange(rank * local, (rank + 1) * local)
         self.choice: Choice | None = None
         self._wanted, self._threads, self._workers = backend, threads, workers
-        self._pixels = _checked_pixels(pixels, backend, workers)
+        self._pixels = _checked_pixels(pixels, backend)
         self._device = torch.device(device)
         self._decoding = Lock()
         self._ahead = Ahead[_Prepared, _Decoded](prefetch)
@@ -391,11 +391,11 @@ def _check_shards(catalogues: Sequence[Catalogue], selections: Sequence[Selectio
         raise ShardError(f"{len(damaged)} shards are damaged and the failure mode is 'refuse': {shown}")
 
 
-def _checked_pixels(pixels: str, backend: str | DecodeBackend, workers: int) -> str:
+def _checked_pixels(pixels: str, backend: str | DecodeBackend) -> str:
     if pixels not in PIXELS:
         raise ValueError(f"pixels {pixels!r}: allowed are {', '.join(PIXELS)}")
-    if pixels != "rgb" and (workers or backend in ("auto", "dali", "decord", "torchcodec")):
-        raise ValueError(f"pixels {pixels!r}: planes come from backend 'packets' without workers")
+    if pixels != "rgb" and backend in ("auto", "dali", "decord", "torchcodec"):
+        raise ValueError(f"pixels {pixels!r}: planes come from backend 'packets'")
     return pixels
 
 

@@ -24,17 +24,17 @@ __all__ = [
     "TogetherBackend",
     "batch_shape",
     "batch_shapes",
+    "check_pixels",
     "check_row",
     "colours_of",
     "failed",
-    "only_rgb",
 ]
 
 PIXELS: Final = ("rgb", "yuv420")
 """What pictures are handed out as."""
 
-Show = tuple[Plan, NDArray[np.uint8]]
-"""A plan and where its pictures go, RGB `[T, H, W, 3]`."""
+Show = tuple[Plan, tuple[NDArray[np.uint8], ...]]
+"""A plan and where its pictures go: RGB `[T, H, W, 3]`, or Y `[T, H, W]` and UV `[T, 2, H / 2, W / 2]`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,12 @@ class Decoded:
     audio: Tensor | None
     yuv: PlanarYuv | None = None
     failures: Mapping[int, DecodeFailed] = field(default_factory=dict)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Everything that has rows: pictures, then sound."""
+        planes = () if self.yuv is None else (self.yuv.luma, self.yuv.chroma)
+        return [values for values in (self.frames, *planes, self.audio) if values is not None]
 
 
 @runtime_checkable
@@ -122,6 +128,16 @@ class BatchShape:
     sound: tuple[int, int] | None
     pixels: str = "rgb"
 
+    @property
+    def planes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of one row's pictures by name, in the order in which a `Show` has them."""
+        if self.picture is None:
+            return {}
+        frames, height, width = self.picture
+        if self.pixels == "rgb":
+            return {"rgb": (frames, height, width, 3)}
+        return {"luma": (frames, height, width), "chroma": (frames, 2, height // 2, width // 2)}
+
     def blank(self, rows: int, device: torch.device | str = "cpu") -> tuple[Tensor | None, Tensor | None]:
         """Zeros for `rows` rows: pictures uint8 `[B, T, H, W, 3]` and sound float32 `[B, C, N]`."""
         frames = audio = None
@@ -165,9 +181,11 @@ def batch_shapes(
     return shapes
 
 
-def only_rgb(name: str, pixels: str) -> None:
-    """Raise ValueError where a backend that gives RGB is asked for something else."""
-    if pixels != "rgb":
+def check_pixels(name: str, pixels: str) -> None:
+    """Raise ValueError where a backend is asked for what it does not give: planes come from `packets` alone."""
+    if pixels not in PIXELS:
+        raise ValueError(f"pixels {pixels!r}: allowed are {', '.join(PIXELS)}")
+    if pixels != "rgb" and name != "packets":
         raise ValueError(f"pixels {pixels!r}: {name} gives rgb; planes come from packets")
 
 

@@ -14,7 +14,7 @@ from nvidia.dali.types import DALIDataType
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
-from unreel.pipelines.decode.backend import BatchShape, Decoded, batch_shape, check_row, failed, only_rgb
+from unreel.pipelines.decode.backend import BatchShape, Decoded, batch_shapes, check_pixels, check_row, failed
 from unreel.pipelines.decode.screen import screen_image, screen_sound, screen_video
 from unreel.pipelines.decode.watchdog import Hung, within
 from unreel.pipelines.plan import Plan
@@ -54,10 +54,16 @@ class GraphSettings:
     pad_mode: str = "none"
 
 
-class _Kind(NamedTuple):
-    """Rows that one graph takes: of one batch shape, and all still pictures or all videos."""
+_Failures = list[dict[int, DecodeFailed]]
+"""For each task, row → why it could not be decoded."""
 
-    shape: BatchShape
+
+class _Kind(NamedTuple):
+    """Rows that one graph takes: of the same tasks, and all still pictures or all videos."""
+
+    tasks: tuple[int, ...]
+    shapes: tuple[BatchShape, ...]
+    """Of these tasks' rows."""
     still: bool
 
 
@@ -114,27 +120,32 @@ class Dali:
     def decode(
         self, samples: Sequence[EncodedSample], plans: Sequence[Plan], *, pixels: str = "rgb"
     ) -> Decoded:
-        """Decode all rows; see `DecodeBackend.decode`.
+        """Decode all rows; see `DecodeBackend.decode`."""
+        return self.decode_together(samples, [plans], pixels=pixels)[0]
+
+    def decode_together(
+        self, samples: Sequence[EncodedSample], plans: Sequence[Sequence[Plan | None]], *, pixels: str = "rgb"
+    ) -> list[Decoded]:
+        """Decode all rows for all tasks; see `TogetherBackend.decode_together`.
 
         DALI fails a whole batch for one bad sample. Those whose damage shows are left out before (`screen`); else the
         batch is halved until the culprit stands alone, which costs about two more batches. A run that does not
         return fails all its rows.
         """
-        only_rgb(self.name, pixels)
-        shape = batch_shape(samples, plans)
-        failures: dict[int, DecodeFailed] = {}
-        rows = [row for row in range(len(plans)) if self._takes(row, samples, plans, shape, failures)]
-        batch = _Batch(samples, plans, shape, self._device)
-        stills = [row for row in rows if samples[row].sidecar.image is not None]
-        videos = [row for row in rows if samples[row].sidecar.image is None]
+        check_pixels(self.name, pixels)
+        batch = _Batch(samples, plans, batch_shapes(samples, plans), self._device)
+        failures: _Failures = [{} for _ in plans]
         pieces = [
             piece
-            for group in (videos, stills)
-            if group
-            for piece in self._pieces(batch, group, _Kind(shape, group is stills), failures)
+            for kind, rows in self._kinds(batch, failures).items()
+            for piece in self._pieces(batch, rows, kind, failures)
         ]
-        frames, audio = batch.join(pieces)
-        return Decoded(frames=frames, audio=audio, failures=failures)
+        return [
+            Decoded(
+                frames=batch.frames(task, pieces), audio=batch.audio(task, pieces), failures=failures[task]
+            )
+            for task in range(len(plans))
+        ]
 
     def close(self) -> None:
         """Free the graphs."""
@@ -148,34 +159,40 @@ class Dali:
             return f"dali on cpu converts every picture as BT.601 (smpte170m), this one is {video.matrix}"
         return None
 
-    def _takes(
-        self,
-        row: int,
-        samples: Sequence[EncodedSample],
-        plans: Sequence[Plan],
-        shape: BatchShape,
-        failures: dict[int, DecodeFailed],
-    ) -> bool:
+    def _kinds(self, batch: "_Batch", failures: _Failures) -> dict[_Kind, list[int]]:
+        """The rows of each graph; tasks that cannot have a row go into `failures`."""
+        kinds: dict[_Kind, list[int]] = {}
+        for row, sample in enumerate(batch.samples):
+            planned = (task for task, wanted in enumerate(batch.plans) if wanted[row] is not None)
+            tasks = tuple(task for task in planned if self._takes(row, task, batch, failures[task]))
+            if tasks:
+                shapes = tuple(batch.shapes[task] for task in tasks)
+                kind = _Kind(tasks, shapes, sample.sidecar.image is not None)
+                kinds.setdefault(kind, []).append(row)
+        return kinds
+
+    def _takes(self, row: int, task: int, batch: "_Batch", failures: dict[int, DecodeFailed]) -> bool:
+        sample, plan, shape = batch.samples[row], batch.plans[task][row], batch.shapes[task]
+        assert plan is not None
         try:
-            check_row(samples[row], plans[row], shape, self.declines(samples[row].sidecar))
-            _screen(samples[row], shape)
+            check_row(sample, plan, shape, self.declines(sample.sidecar))
+            _screen(sample, shape)
         except DecodeFailed as error:
-            failures[row] = failed(samples[row], self.name, error)
+            failures[row] = failed(sample, self.name, error)
         return row not in failures
 
     def _pieces(
-        self, batch: "_Batch", rows: list[int], kind: _Kind, failures: dict[int, DecodeFailed]
+        self, batch: "_Batch", rows: list[int], kind: _Kind, failures: _Failures
     ) -> Iterator["_Piece"]:
         """The rows that decode, in as few pieces as it takes; those that do not go into `failures`."""
         try:
             piece = self._run(batch, rows, kind)
         except Hung as error:
             reason = f"DALI gave no answer in {self._patience:g} s for these {len(rows)} rows; its pipeline was given up"
-            for row in rows:
-                failures[row] = failed(batch.samples[row], self.name, _because(reason, error))
+            self._fail(batch, rows, kind, _because(reason, error), failures)
         except RuntimeError as error:
             if len(rows) == 1:
-                failures[rows[0]] = failed(batch.samples[rows[0]], self.name, DecodeFailed(_reason(error)))
+                self._fail(batch, rows, kind, DecodeFailed(_reason(error)), failures)
                 return
             half = len(rows) // 2
             yield from self._pieces(batch, rows[:half], kind, failures)
@@ -183,11 +200,17 @@ class Dali:
         else:
             yield piece
 
+    def _fail(
+        self, batch: "_Batch", rows: list[int], kind: _Kind, reason: DecodeFailed, failures: _Failures
+    ) -> None:
+        for task in kind.tasks:
+            failures[task].update({row: failed(batch.samples[row], self.name, reason) for row in rows})
+
     def _run(self, batch: "_Batch", rows: list[int], kind: _Kind) -> "_Piece":
         """Decode `rows`. Raises RuntimeError if one is bad, Hung if the run does not return."""
         graph = self._graph(kind, len(rows))
         try:
-            return batch.run(graph.pipeline, rows, patience=self._patience)
+            return batch.run(graph.pipeline, rows, kind.tasks, patience=self._patience)
         except BaseException:
             # DALI calls a pipeline invalid after an error; building another takes 2 ms.
             del self._graphs[kind]
@@ -196,15 +219,18 @@ class Dali:
     def _graph(self, kind: _Kind, rows: int) -> _Graph:
         kept = self._graphs.get(kind)
         if kept is None or kept.rows < rows:
-            pipeline = build_graph(kind.shape, self._settings, rows=rows, still=kind.still)
+            pipeline = build_graph(kind.shapes, self._settings, rows=rows, still=kind.still)
             kept = self._graphs[kind] = _Graph(pipeline, rows)
         return kept
 
 
-def build_graph(shape: BatchShape, settings: GraphSettings, *, rows: int, still: bool = False) -> Pipeline:
-    """The graph of one batch shape: bytes → pictures cropped to the window, and spans of sound.
+def build_graph(
+    shapes: Sequence[BatchShape], settings: GraphSettings, *, rows: int, still: bool = False
+) -> Pipeline:
+    """The graph of one batch shape, or of several tasks' shapes: bytes → pictures cropped to the window, and spans of sound.
 
-    Pictures come as `[R, T, H, W, 3]` of videos and as `[R, H, W, 3]` of still pictures.
+    What is decoded is decoded once; each task gets its part. Pictures come as `[R, T, H, W, 3]` of videos and as
+    `[R, H, W, 3]` of still pictures.
     """
     device = settings.device
     # With a queue of two, one feed a run is not enough: DALI looks for a batch that is not there yet.
@@ -214,12 +240,18 @@ def build_graph(shape: BatchShape, settings: GraphSettings, *, rows: int, still:
         device_id=None if device.type == "cpu" else device.index or 0,
         prefetch_queue_depth=1,
     )
-    outputs = []
     with pipeline:
-        if shape.picture is not None:
-            outputs.append((_still_graph if still else _video_graph)(shape.picture, settings))
-        if shape.sound is not None:
-            outputs.append(_sound_graph(shape.sound))
+        pictures, sound = _decoders(shapes, settings, still=still)
+        outputs = []
+        for task, shape in enumerate(shapes):
+            if shape.picture is not None:
+                frames, *size = shape.picture
+                corner = _source(f"corner{task}", DALIDataType.INT32)
+                axes, part = ((0, 1), size) if still else ((0, 1, 2), (frames, *size))
+                outputs.append(fn.slice(pictures, start=corner, shape=part, axes=axes))
+            if shape.sound is not None:
+                start = _source(f"start{task}", DALIDataType.INT32)
+                outputs.append(fn.slice(sound, start=start, shape=(shape.sound[1],), axes=(0,)))
         pipeline.set_outputs(*outputs)
     pipeline.build()
     return pipeline
@@ -230,28 +262,31 @@ def _where(settings: GraphSettings) -> str:
     return "cpu" if settings.device.type == "cpu" else "mixed"
 
 
-def _still_graph(picture: tuple[int, int, int], settings: GraphSettings) -> Any:
-    pictures = fn.decoders.image(
+def _decoders(shapes: Sequence[BatchShape], settings: GraphSettings, *, still: bool) -> tuple[Any, Any]:
+    """Decoded pictures, all tasks' frames one behind the other, and decoded sound; None where nobody takes it."""
+    pictures = sound = None
+    if any(shape.picture is not None for shape in shapes):
+        pictures = (_still_graph if still else _video_graph)(settings)
+    if any(shape.sound is not None for shape in shapes):
+        sound, _ = fn.decoders.audio(_source("sound", DALIDataType.UINT8), dtype=DALIDataType.FLOAT)
+    return pictures, sound
+
+
+def _still_graph(settings: GraphSettings) -> Any:
+    return fn.decoders.image(
         _source("picture", DALIDataType.UINT8),
         device=_where(settings),
         hw_decoder_load=settings.hw_decoder_load,
         # The sidecar's size is that of the stored picture, and other backends do not look for EXIF.
         adjust_orientation=False,
     )
-    return fn.slice(pictures, start=_source("corner", DALIDataType.INT32), shape=picture[1:], axes=(0, 1))
 
 
-def _video_graph(picture: tuple[int, int, int], settings: GraphSettings) -> Any:
+def _video_graph(settings: GraphSettings) -> Any:
     encoded, frames = _source("picture", DALIDataType.UINT8), _source("frames", DALIDataType.INT32)
-    pictures = fn.decoders.video(
+    return fn.decoders.video(
         encoded, device=_where(settings), frames=frames, pad_mode=settings.pad_mode, affine=False
     )
-    return fn.slice(pictures, start=_source("corner", DALIDataType.INT32), shape=picture[1:], axes=(1, 2))
-
-
-def _sound_graph(sound: tuple[int, int]) -> Any:
-    wave, _ = fn.decoders.audio(_source("sound", DALIDataType.UINT8), dtype=DALIDataType.FLOAT)
-    return fn.slice(wave, start=_source("start", DALIDataType.INT32), shape=(sound[1],), axes=(0,))
 
 
 def _source(name: str, dtype: DALIDataType) -> Any:
@@ -260,24 +295,26 @@ def _source(name: str, dtype: DALIDataType) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Some rows of a batch, decoded: pictures `[R, T, H, W, 3]` and sound `[R, C, N]`, where asked for."""
+    """Some rows of a batch, decoded: by task pictures `[R, T, H, W, 3]` and sound `[R, C, N]`, where asked for."""
 
     rows: list[int]
-    frames: Tensor | None
-    audio: Tensor | None
+    frames: dict[int, Tensor]
+    audio: dict[int, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """The rows of one call, ready to be fed in any selection."""
+    """The rows of one call, ready to be fed in any selection; plans and shapes of each task."""
 
     samples: Sequence[EncodedSample]
-    plans: Sequence[Plan]
-    shape: BatchShape
+    plans: Sequence[Sequence[Plan | None]]
+    shapes: Sequence[BatchShape]
     device: torch.device
 
-    def run(self, pipeline: Pipeline, rows: list[int], *, patience: float = _PATIENCE) -> _Piece:
-        """Decode `rows`, all of them videos or all still pictures.
+    def run(
+        self, pipeline: Pipeline, rows: list[int], tasks: Sequence[int] = (0,), *, patience: float = _PATIENCE
+    ) -> _Piece:
+        """Decode `rows` for `tasks`, all of them videos or all still pictures.
 
         Raises:
             RuntimeError: one of them is bad.
@@ -285,13 +322,20 @@ class _Batch:
         """
         columns: dict[str, list[NDArray]] = {}
         for row in rows:
-            for name, value in self._inputs(row).items():
+            for name, value in self._inputs(row, tasks).items():
                 columns.setdefault(name, []).append(value)
-        outputs = self._outputs(pipeline, columns, patience)
-        frames = outputs.pop(0) if self.shape.picture is not None else None
-        if frames is not None and frames.ndim == 4:
-            frames = frames[:, None].expand(-1, len(self.plans[0].frames), -1, -1, -1).contiguous()
-        return _Piece(rows, frames, outputs[0].transpose(1, 2).contiguous() if outputs else None)
+        outputs = iter(self._outputs(pipeline, columns, patience))
+        piece = _Piece(rows, {}, {})
+        for task in tasks:
+            shape = self.shapes[task]
+            if shape.picture is not None:
+                frames = next(outputs)
+                if frames.ndim == 4:
+                    frames = frames[:, None].expand(-1, shape.picture[0], -1, -1, -1).contiguous()
+                piece.frames[task] = frames
+            if shape.sound is not None:
+                piece.audio[task] = next(outputs).transpose(1, 2).contiguous()
+        return piece
 
     def _outputs(
         self, pipeline: Pipeline, columns: Mapping[str, list[NDArray]], patience: float
@@ -310,31 +354,47 @@ class _Batch:
 
         return [from_dlpack(output.as_tensor()).to(self.device) for output in within(patience, run)]
 
-    def join(self, pieces: list[_Piece]) -> tuple[Tensor | None, Tensor | None]:
-        """Pictures and sound of all rows, zeros where no piece has them."""
-        if [piece.rows for piece in pieces] == [list(range(len(self.plans)))]:
-            return pieces[0].frames, pieces[0].audio
-        frames, audio = self.shape.blank(len(self.plans), self.device)
-        for piece in pieces:
-            rows = torch.tensor(piece.rows, device=self.device)
-            for blank, values in ((frames, piece.frames), (audio, piece.audio)):
-                if blank is not None and values is not None:
-                    blank[rows] = values
-        return frames, audio
+    def frames(self, task: int, pieces: Sequence[_Piece]) -> Tensor | None:
+        """The pictures of all rows of one task, zeros where no piece has them; None where it takes none."""
+        blank = self.shapes[task].blank(0, self.device)[0]
+        return blank if blank is None else self._join(blank, [(p.rows, p.frames.get(task)) for p in pieces])
 
-    def _inputs(self, row: int) -> Mapping[str, NDArray]:
-        sample, plan = self.samples[row], self.plans[row]
-        audio, window = sample.sidecar.audio, plan.window
-        described = sample.sidecar.video or sample.sidecar.image
+    def audio(self, task: int, pieces: Sequence[_Piece]) -> Tensor | None:
+        """As `frames`, of the sound."""
+        blank = self.shapes[task].blank(0, self.device)[1]
+        return blank if blank is None else self._join(blank, [(p.rows, p.audio.get(task)) for p in pieces])
+
+    def _join(self, blank: Tensor, parts: Sequence[tuple[list[int], Tensor | None]]) -> Tensor:
+        found = [(rows, values) for rows, values in parts if values is not None]
+        if len(found) == 1 and found[0][0] == list(range(len(self.samples))):
+            return found[0][1]
+        whole = blank.new_zeros((len(self.samples), *blank.shape[1:]))
+        for rows, values in found:
+            whole[torch.tensor(rows, device=self.device)] = values
+        return whole
+
+    def _inputs(self, row: int, tasks: Sequence[int]) -> Mapping[str, NDArray]:
+        sample = self.samples[row]
+        audio, described = sample.sidecar.audio, sample.sidecar.video or sample.sidecar.image
+        plans = [plan for task in tasks if (plan := self.plans[task][row]) is not None]
         inputs: dict[str, NDArray] = {}
-        if self.shape.picture is not None and described is not None and window is not None:
+        first = 0
+        for number, (task, plan) in enumerate(zip(tasks, plans, strict=True)):
+            if self.shapes[task].picture is not None and plan.window is not None:
+                corner = [plan.window.top, plan.window.left]
+                # Of a video, this task's frames begin behind those of the tasks before it.
+                inputs[f"corner{number}"] = np.array(
+                    corner if sample.sidecar.video is None else [first, *corner], np.int32
+                )
+                first += len(plan.frames)
+            if self.shapes[task].sound is not None and plan.sound is not None:
+                inputs[f"start{number}"] = np.array([plan.sound.start], np.int32)
+        if first and described is not None:
             inputs["picture"] = np.frombuffer(sample.members[described.member], np.uint8)
             if sample.sidecar.video is not None:
-                inputs["frames"] = plan.frames.astype(np.int32)
-            inputs["corner"] = np.array([window.top, window.left], np.int32)
-        if self.shape.sound is not None and audio is not None and plan.sound is not None:
+                inputs["frames"] = np.concatenate([plan.frames for plan in plans]).astype(np.int32)
+        if any(name.startswith("start") for name in inputs) and audio is not None:
             inputs["sound"] = np.frombuffer(sample.members[audio.member], np.uint8)
-            inputs["start"] = np.array([plan.sound.start], np.int32)
         return inputs
 
 

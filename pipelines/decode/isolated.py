@@ -19,15 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unreel.pipelines.decode.backend import (
-    BatchShape,
-    DecodeBackend,
-    Decoded,
-    batch_shape,
-    check_row,
-    failed,
-    only_rgb,
-)
+from unreel.pipelines.decode.backend import DecodeBackend, Decoded, check_pixels, failed
+from unreel.pipelines.decode.views import View, make_views
 from unreel.pipelines.decode.wire import Answer, Arena, pack_request, receive, send
 from unreel.pipelines.plan import Plan
 from unreel.shards.errors import DecodeFailed, DecoderKilled, UnreelError
@@ -86,17 +79,18 @@ class Isolated:
         Raises:
             UnreelError: a process cannot be started, or the backend has a bug.
         """
-        only_rgb(f"{self.name} in processes of its own", pixels)
-        shape = batch_shape(samples, plans)
-        frames, audio = shape.blank(len(plans))
+        return self.decode_together(samples, [plans], pixels=pixels)[0]
 
-        def one(row: int) -> DecodeFailed | None:
-            views = tuple(None if values is None else values[row] for values in (frames, audio))
-            return self._row(samples[row], plans[row], shape, views)
-
-        outcomes = enumerate(self._pool.map(one, range(len(plans))))
-        failures = {row: error for row, error in outcomes if error is not None}
-        return Decoded(frames=frames, audio=audio, failures=failures)
+    def decode_together(
+        self, samples: Sequence[EncodedSample], plans: Sequence[Sequence[Plan | None]], *, pixels: str = "rgb"
+    ) -> list[Decoded]:
+        """Decode all rows for all tasks; see `TogetherBackend.decode_together`. Raises as `decode`."""
+        check_pixels(self.name, pixels)
+        views = make_views(samples, plans, pixels)
+        for view in views:
+            view.check(self, samples)
+        list(self._pool.map(lambda row: self._row(samples[row], row, views), range(len(samples))))
+        return [view.finish(samples) for view in views]
 
     def close(self) -> None:
         """End the processes."""
@@ -105,37 +99,41 @@ class Isolated:
             worker.close()
         self._backend.close()
 
-    def _row(
-        self, sample: EncodedSample, plan: Plan, shape: BatchShape, views: Sequence[Tensor | None]
-    ) -> DecodeFailed | None:
+    def _row(self, sample: EncodedSample, row: int, views: Sequence[View]) -> None:
+        """Decode one row into the views that have a plan for it; a process that dies fails it for all of them."""
         name = f"{sample.shard}/{sample.sidecar.key}"
-        try:
-            check_row(sample, plan, shape, self.declines(sample.sidecar))
-            while self.deaths[name] < _DEATHS:
-                if self._attempt(sample, plan, views, name):
-                    return None
-            raise DecoderKilled(f"killed its decoder {_DEATHS} times; quarantined")
-        except DecodeFailed as error:
-            return failed(sample, self.name, error)
+        wanted = [view for view in views if view.plans[row] is not None]
+        while wanted and self.deaths[name] < _DEATHS:
+            if (errors := self._attempt(sample, row, wanted, name)) is None:
+                continue
+            for view, reason in zip(wanted, errors, strict=True):
+                if reason is not None:
+                    view.fail(row, failed(sample, self.name, DecodeFailed(reason)))
+            return
+        for view in wanted:
+            killed = DecoderKilled(f"killed its decoder {_DEATHS} times; quarantined")
+            view.fail(row, failed(sample, self.name, killed))
 
-    def _attempt(self, sample: EncodedSample, plan: Plan, views: Sequence[Tensor | None], name: str) -> bool:
-        """Whether a process lived through it. Raises DecodeFailed when it says that the sample cannot be decoded."""
+    def _attempt(
+        self, sample: EncodedSample, row: int, views: Sequence[View], name: str
+    ) -> list[str | None] | None:
+        """For each view why it cannot have the row, None where it has it; None for all when the process has died."""
         worker = self._take()
         try:
-            worker.decode(sample, plan, views)
+            errors = worker.decode(sample, row, views)
         except _Died:
             worker.close()
             with self._lock:
                 self.deaths[name] += 1
             worker = _Worker(self.name)
-            return False
+            return None
         finally:
             with self._lock:
                 self._free.append(worker)
         # A process may die for another reason, such as a want of memory: only deaths in a row are a sample's own.
         with self._lock:
             self.deaths.pop(name, None)
-        return True
+        return errors
 
     def _take(self) -> "_Worker":
         """The process that has been free for longest, ready; one that is killed while it starts has no sample to blame."""
@@ -179,23 +177,22 @@ class _Worker:
             self._receive(_START_SECONDS)
             self._ready = True
 
-    def decode(self, sample: EncodedSample, plan: Plan, views: Sequence[Tensor | None]) -> None:
-        """Have one row decoded into its views.
+    def decode(self, sample: EncodedSample, row: int, views: Sequence[View]) -> list[str | None]:
+        """Have one row decoded into its views; for each why it cannot have it, or None.
 
         Raises:
-            DecodeFailed: the sample cannot be decoded.
             _Died: the process ended or stays silent.
             UnreelError: the backend has a bug.
         """
-        needed = sum(0 if view is None else view.numel() * view.element_size() for view in views)
+        parts = [values[row] for view in views for values in view.tensors]
+        plans = [plan for view in views if (plan := view.plans[row]) is not None]
         requests, answers = self._arenas
-        held = answers.grow(max(needed, 1))
-        answer = self._ask(pack_request(sample, plan, requests, held))
+        held = answers.grow(max(sum(part.numel() * part.element_size() for part in parts), 1))
+        answer = self._ask(pack_request(sample, plans, views[0].shape.pixels, requests, held))
         if answer.fault is not None:
             raise UnreelError(f"the decoder process failed:\n{answer.fault}")
-        if answer.error is not None:
-            raise DecodeFailed(answer.error)
-        _take(np.frombuffer(answers.view(held), np.uint8), views)
+        _take(np.frombuffer(answers.view(held), np.uint8), parts)
+        return answer.errors
 
     def close(self) -> None:
         """Kill the process and give the memory back."""
@@ -228,11 +225,10 @@ class _Worker:
         return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
 
-def _take(data: NDArray[np.uint8], views: Sequence[Tensor | None]) -> None:
+def _take(data: NDArray[np.uint8], parts: Sequence[Tensor]) -> None:
     """Copy pictures and sound out of the shared memory, one behind the other."""
     end = 0
-    for view in views:
-        if view is not None:
-            out = view.numpy().reshape(-1).view(np.uint8)
-            out[:] = data[end : end + out.nbytes]
-            end += out.nbytes
+    for part in parts:
+        out = part.numpy().reshape(-1).view(np.uint8)
+        out[:] = data[end : end + out.nbytes]
+        end += out.nbytes

@@ -14,14 +14,15 @@ import av
 import torch
 from torch import Tensor
 
-from unreel.pipelines.decode.backend import BatchShape, Decoded, Show, batch_shapes, colours_of, failed
+from unreel.pipelines.decode.backend import Decoded, Show, failed
 from unreel.pipelines.decode.buffers import Buffers
 from unreel.pipelines.decode.headers import CODECS
 from unreel.pipelines.decode.native import Job, NativeDecoder, SoundJob
 from unreel.pipelines.decode.pyav import PacketDecoder
-from unreel.pipelines.decode.rows import RowBackend, View, check_views, sound_member
+from unreel.pipelines.decode.rows import RowBackend, sound_member
 from unreel.pipelines.decode.selftest import why_not
-from unreel.pipelines.ops.yuv import COLOURS, PlanarYuv
+from unreel.pipelines.decode.views import View, make_views
+from unreel.pipelines.ops.yuv import COLOURS
 from unreel.pipelines.plan import Plan
 from unreel.shards.errors import DecodeFailed
 from unreel.shards.reader import EncodedSample
@@ -72,17 +73,14 @@ class Packets(RowBackend):
         self, samples: Sequence[EncodedSample], plans: Sequence[Sequence[Plan | None]], *, pixels: str = "rgb"
     ) -> list[Decoded]:
         """Decode all rows for all tasks; see `TogetherBackend.decode_together`."""
-        shapes = batch_shapes(samples, plans, pixels)
         if self._native is None:
             return super().decode_together(samples, plans, pixels=pixels)
-        views = [
-            View(shape, list(wanted), *self._outputs(number, len(samples), shape))
-            for number, (shape, wanted) in enumerate(zip(shapes, plans, strict=True))
-        ]
-        check_views(self, samples, views)
+        views = make_views(samples, plans, pixels, self._memory)
+        for view in views:
+            view.check(self, samples)
         self._decode_pictures(self._native, samples, [view for view in views if view.pictures])
         self._decode_sounds(self._native, samples, [view for view in views if view.sound is not None])
-        return [_decoded(view, samples) for view in views]
+        return [view.finish(samples) for view in views]
 
     def close(self) -> None:
         """Stop the threads and free the decoders."""
@@ -90,19 +88,8 @@ class Packets(RowBackend):
         if self._native is not None:
             self._native.close()
 
-    def _outputs(self, number: int, rows: int, shape: BatchShape) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        """Memory for the pictures and the sound of one task, of any content."""
-        pictures: tuple[Tensor, ...] = ()
-        if shape.picture is not None:
-            frames, height, width = shape.picture
-            sizes: dict[str, tuple[int, ...]] = {"rgb": (rows, frames, height, width, 3)}
-            if shape.pixels != "rgb":
-                half = (rows, frames, 2, height // 2, width // 2)
-                sizes = {"luma": (rows, frames, height, width), "chroma": half}
-            pictures = tuple(self._buffers[number, name].take(size) for name, size in sizes.items())
-        if shape.sound is None:
-            return pictures, None
-        return pictures, self._buffers[number, "sound"].take((rows, *shape.sound), torch.float32)
+    def _memory(self, number: int, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        return self._buffers[number, name].take(shape, dtype)
 
     def _decode_pictures(
         self, native: NativeDecoder, samples: Sequence[EncodedSample], views: Sequence[View]
@@ -167,19 +154,9 @@ class Packets(RowBackend):
         if not hasattr(self._local, "decoder"):
             self._local.decoder = PacketDecoder()
             self._slow.append(self._local.decoder)
-        self._local.decoder.decode_rgb(sample, shows)
+        self._local.decoder.decode(sample, shows)
 
 
 def _sound(view: View) -> Tensor:
     assert view.sound is not None
     return view.sound
-
-
-def _decoded(view: View, samples: Sequence[EncodedSample]) -> Decoded:
-    view.clear()
-    if view.shape.pixels == "rgb" or not view.pictures:
-        frames = view.pictures[0] if view.pictures else None
-        return Decoded(frames=frames, audio=view.sound, failures=view.failures)
-    luma, chroma = view.pictures
-    yuv = PlanarYuv(luma=luma, chroma=chroma, colours=colours_of(samples))
-    return Decoded(frames=None, yuv=yuv, audio=view.sound, failures=view.failures)

@@ -15,7 +15,7 @@ from unreel.pipelines.decode.headers import Header, in_band_header
 from unreel.pipelines.decode.loop import window_rgb
 from unreel.pipelines.decode.stream import Stream, stream_of
 from unreel.pipelines.ops.yuv import COLOURS, coefficients
-from unreel.pipelines.plan import decode_runs
+from unreel.pipelines.plan import Window, decode_runs
 from unreel.pipelines.plans import shown_frames
 from unreel.shards.errors import DecodeFailed
 from unreel.shards.reader import EncodedSample
@@ -52,7 +52,7 @@ class PacketDecoder:
         self.produced = 0
         self._contexts: dict[tuple[str, int], VideoCodecContext] = {}
 
-    def decode_rgb(self, sample: EncodedSample, shows: Sequence[Show]) -> None:
+    def decode(self, sample: EncodedSample, shows: Sequence[Show]) -> None:
         """Write the frames of each plan, cropped to its window, to where they are shown; each frame is decoded once.
 
         Raises:
@@ -60,12 +60,14 @@ class PacketDecoder:
         """
         stream = stream_of(sample)
         for index, picture in self._pictures(stream, shown_frames([plan for plan, _ in shows])):
-            for plan, out in shows:
+            for plan, outs in shows:
                 places = np.flatnonzero(plan.frames == index)
                 if len(places):
                     assert plan.window is not None
-                    _convert(picture, stream, (plan.window.top, plan.window.left), out[places[0]])
-                    out[places[1:]] = out[places[0]]
+                    write = _convert if len(outs) == 1 else _cut
+                    write(picture, stream, plan.window, tuple(out[places[0]] for out in outs))
+                for out in outs:
+                    out[places[1:]] = out[places[:1]]
 
     def decode_yuv(
         self, sample: EncodedSample, frames: NDArray[np.int32]
@@ -84,8 +86,7 @@ class PacketDecoder:
             np.empty(chroma, np.uint8),
         )
         for index, picture in self._pictures(video, frames):
-            if picture.format.name not in ("yuv420p", "yuvj420p"):
-                raise DecodeFailed(f"pictures are {picture.format.name}, expected 8-bit 4:2:0")
+            _check_planes(picture)
             for out, plane in zip(planes, picture.planes, strict=True):
                 out[frames == index] = _rows(plane)[:, : out.shape[2]]
         return planes
@@ -126,8 +127,8 @@ class PacketDecoder:
         return context
 
 
-def _convert(picture: VideoFrame, video: Stream, corner: tuple[int, int], out: NDArray[np.uint8]) -> None:
-    """The window at `corner` (top, left) as RGB into `out` `[H, W, 3]`."""
+def _convert(picture: VideoFrame, video: Stream, window: Window, outs: tuple[NDArray[np.uint8], ...]) -> None:
+    """The window as RGB `[H, W, 3]`."""
     shifts = (0, 0) if _is_grey_jpeg(picture, video) else _SHIFTS.get(picture.format.name)
     if shifts is None:
         raise DecodeFailed(f"pictures are {picture.format.name}, expected 8-bit YUV: {', '.join(_SHIFTS)}")
@@ -138,7 +139,21 @@ def _convert(picture: VideoFrame, video: Stream, corner: tuple[int, int], out: N
     if grey:
         # Weights of zero make any plane its chroma.
         numbers, planes, strides = numbers * _LUMA_ONLY, planes * 3, strides * 3
-    window_rgb(planes, strides, shifts, (*corner, *out.shape[:2]), numbers, out.ctypes.data)
+    where = window.top, window.left, window.height, window.width
+    window_rgb(planes, strides, shifts, where, numbers, outs[0].ctypes.data)
+
+
+def _cut(picture: VideoFrame, _video: Stream, window: Window, outs: tuple[NDArray[np.uint8], ...]) -> None:
+    """The window, which begins and ends at even pixels, as Y `[H, W]` and UV `[2, H / 2, W / 2]`."""
+    _check_planes(picture)
+    for out, plane, scale in zip((outs[0], *outs[1]), picture.planes, (1, 2, 2), strict=True):
+        top, left = window.top // scale, window.left // scale
+        out[:] = _rows(plane)[top : top + out.shape[0], left : left + out.shape[1]]
+
+
+def _check_planes(picture: VideoFrame) -> None:
+    if picture.format.name not in ("yuv420p", "yuvj420p"):
+        raise DecodeFailed(f"pictures are {picture.format.name}, expected 8-bit 4:2:0")
 
 
 def _is_grey_jpeg(picture: VideoFrame, video: Stream) -> bool:

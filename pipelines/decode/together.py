@@ -74,7 +74,7 @@ def _again(
     if isinstance(decoded.failures[row].__cause__, DecoderKilled):
         return decoded
     alone = backend.decode([sample], [plan], pixels=pixels)
-    for values, one in zip(_tensors(decoded), _tensors(alone), strict=True):
+    for values, one in zip(decoded.tensors, alone.tensors, strict=True):
         values[row] = one[0]
     failures: dict[int, DecodeFailed] = {
         **decoded.failures,
@@ -83,11 +83,6 @@ def _again(
     if not alone.failures:
         del failures[row]
     return replace(decoded, failures=failures)
-
-
-def _tensors(decoded: Decoded) -> list[Tensor]:
-    planes = () if decoded.yuv is None else (decoded.yuv.luma, decoded.yuv.chroma)
-    return [values for values in (decoded.frames, decoded.audio, *planes) if values is not None]
 
 
 def _spread_yuv(yuv: PlanarYuv | None, rows: Sequence[int], count: int) -> PlanarYuv | None:

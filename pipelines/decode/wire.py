@@ -3,7 +3,7 @@
 import mmap
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 import msgspec
@@ -22,6 +22,15 @@ _LONGEST: Final = 64 << 20
 """Bytes of a message; media do not travel in messages."""
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """The plan of one task."""
+
+    frames: bytes
+    """i32 indices."""
+    window: tuple[int, int, int, int] | None
+    sound: tuple[int, int] | None
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One row that is to be decoded."""
 
@@ -29,25 +38,20 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     sidecar: bytes
     members: dict[str, tuple[int, int]]
     """Member → (start, size) in the arena of requests."""
-    frames: bytes
-    """i32 indices."""
-    window: tuple[int, int, int, int] | None
-    sound: tuple[int, int] | None
+    plans: list[Wanted]
+    """Those of the tasks that take something of this sample."""
+    pixels: str
     arenas: tuple[int, int]
     """Bytes of the arenas of requests and answers; the process maps them anew when they have grown."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of it. The pictures lie at the start of the arena of answers and the sound behind them."""
+    """What became of it. For each task in turn its pictures lie in the arena of answers, and its sound behind them."""
 
-    error: str | None = None
-    """Why this sample cannot be decoded."""
+    errors: list[str | None] = []
+    """For each task why it cannot have its part of this sample."""
     fault: str | None = None
     """A bug: what the backend raised, which is no fault of the sample."""
-    frames: tuple[int, ...] | None = None
-    """Shape `[T, H, W, 3]`, uint8."""
-    audio: tuple[int, ...] | None = None
-    """Shape `[C, N]`, float32."""
 
 
 class Arena:
@@ -81,7 +85,9 @@ class Arena:
         os.close(self.descriptor)
 
 
-def pack_request(sample: EncodedSample, plan: Plan, requests: Arena, answer_bytes: int) -> Request:
+def pack_request(
+    sample: EncodedSample, plans: Sequence[Plan], pixels: str, requests: Arena, answer_bytes: int
+) -> Request:
     """Copy the sample's members into the arena and say where they lie; `answer_bytes` is what the other arena holds."""
     starts, end = {}, 0
     for name, payload in sample.members.items():
@@ -91,32 +97,41 @@ def pack_request(sample: EncodedSample, plan: Plan, requests: Arena, answer_byte
     view = requests.view(held)
     for name, (start, size) in starts.items():
         view[start : start + size] = sample.members[name]
-    window, sound = plan.window, plan.sound
     return Request(
         shard=sample.shard,
         sidecar=write_sidecar(sample.sidecar),
         members=starts,
-        frames=plan.frames.astype("<i4").tobytes(),
-        window=None if window is None else (window.top, window.left, window.height, window.width),
-        sound=None if sound is None else (sound.start, sound.length),
+        plans=[_pack_plan(plan) for plan in plans],
+        pixels=pixels,
         arenas=(held, answer_bytes),
     )
 
 
-def unpack_request(request: Request, requests: Arena) -> tuple[EncodedSample, Plan]:
-    """The sample and the plan; the members are views of the arena."""
+def unpack_request(request: Request, requests: Arena) -> tuple[EncodedSample, list[Plan]]:
+    """The sample and the plans; the members are views of the arena."""
     view = memoryview(requests.view(request.arenas[0])).toreadonly()
     sidecar = read_sidecar(request.sidecar)
     members: Mapping[str, memoryview] = {
         name: view[start : start + size] for name, (start, size) in request.members.items()
     }
     row = SampleRow(key=sidecar.key, source=sidecar.source.id, members=())
-    frames: NDArray[np.int32] = np.frombuffer(request.frames, "<i4")
-    window = None if request.window is None else Window(*request.window)
-    sound = None if request.sound is None else Span(*request.sound)
-    return EncodedSample(request.shard, row, sidecar, members), Plan(
-        frames=frames, window=window, sound=sound
+    sample = EncodedSample(request.shard, row, sidecar, members)
+    return sample, [_unpack_plan(wanted) for wanted in request.plans]
+
+
+def _pack_plan(plan: Plan) -> Wanted:
+    window, sound = plan.window, plan.sound
+    return Wanted(
+        frames=plan.frames.astype("<i4").tobytes(),
+        window=None if window is None else (window.top, window.left, window.height, window.width),
+        sound=None if sound is None else (sound.start, sound.length),
     )
+
+
+def _unpack_plan(wanted: Wanted) -> Plan:
+    frames: NDArray[np.int32] = np.frombuffer(wanted.frames, "<i4")
+    window = None if wanted.window is None else Window(*wanted.window)
+    return Plan(frames=frames, window=window, sound=None if wanted.sound is None else Span(*wanted.sound))
 
 
 def send(pipe: BinaryIO, message: msgspec.Struct) -> None:

@@ -6,12 +6,14 @@ import resource
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import BinaryIO, Final
 
 import numpy as np
 
 from unreel.pipelines.decode import make_backend
 from unreel.pipelines.decode.backend import DecodeBackend, Decoded
+from unreel.pipelines.decode.together import decode_together
 from unreel.pipelines.decode.wire import Answer, Arena, Request, receive, send, unpack_request
 
 __all__ = ["main"]
@@ -50,13 +52,16 @@ def _own_output() -> BinaryIO:
 def _answer(backend: DecodeBackend, request: Request, requests: Arena, answers: Arena) -> Answer:
     try:
         _fail_on_purpose(request)
-        sample, plan = unpack_request(request, requests)
-        decoded = backend.decode([sample], [plan])
+        sample, plans = unpack_request(request, requests)
+        found = decode_together(backend, [sample], [[plan] for plan in plans], pixels=request.pixels)
     except Exception:  # noqa: BLE001 - the owner raises it, where it can be seen
         return Answer(fault=traceback.format_exc())
-    if decoded.failures:
-        return Answer(error=str(decoded.failures[0].__cause__ or decoded.failures[0]))
-    return _hand_out(decoded, answers, request.arenas[1])
+    _hand_out(found, answers, request.arenas[1])
+    return Answer(errors=[_reason(decoded) for decoded in found])
+
+
+def _reason(decoded: Decoded) -> str | None:
+    return None if not decoded.failures else str(decoded.failures[0].__cause__ or decoded.failures[0])
 
 
 def _fail_on_purpose(request: Request) -> None:
@@ -66,16 +71,13 @@ def _fail_on_purpose(request: Request) -> None:
         os.kill(os.getpid(), signal.Signals[name])
 
 
-def _hand_out(decoded: Decoded, answers: Arena, size: int) -> Answer:
-    shapes: list[tuple[int, ...] | None] = []
+def _hand_out(found: Sequence[Decoded], answers: Arena, size: int) -> None:
     view, end = answers.view(size), 0
-    for values in (decoded.frames, decoded.audio):
-        shapes.append(None if values is None else tuple(values.shape[1:]))
-        if values is not None:
+    for decoded in found:
+        for values in decoded.tensors:
             data = np.ascontiguousarray(values[0].numpy())
             np.frombuffer(view, np.uint8, data.nbytes, end)[:] = data.reshape(-1).view(np.uint8)
             end += data.nbytes
-    return Answer(frames=shapes[0], audio=shapes[1])
 
 
 if __name__ == "__main__":

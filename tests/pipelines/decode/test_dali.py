@@ -37,11 +37,11 @@ def test_padding_is_off_since_its_default_answers_with_black(bt601: dict[str, li
 
     sample, plan = bt601["vp9"][0].sample, make_plan([500])
     cpu = torch.device("cpu")
-    batch = _Batch([sample], [plan], batch_shape([sample], [plan]), cpu)
-    constant = build_graph(batch.shape, GraphSettings(1, cpu, pad_mode="constant"), rows=1)
-    assert not batch.run(constant, [0]).frames.any(), "the trap is still there: black without an error"
+    batch = _Batch([sample], [[plan]], [batch_shape([sample], [plan])], cpu)
+    constant = build_graph(batch.shapes, GraphSettings(1, cpu, pad_mode="constant"), rows=1)
+    assert not batch.run(constant, [0]).frames[0].any(), "the trap is still there: black without an error"
     with pytest.raises(RuntimeError, match="out-of-bounds frame index 500"):
-        batch.run(build_graph(batch.shape, GraphSettings(1, cpu), rows=1), [0])
+        batch.run(build_graph(batch.shapes, GraphSettings(1, cpu), rows=1), [0])
 
 
 def test_cpu_declines_what_it_cannot_decode_or_would_discolour(

@@ -214,8 +214,8 @@ def test_a_pixel_has_one_value_through_every_window(mixed: list[Clip], window: W
     )
     decoder = PacketDecoder()
     everything = make_plan([3, 30, 21], window=Window(0, 0, 128, 176))
-    decoder.decode_rgb(clip.sample, [(everything, whole)])
-    decoder.decode_rgb(clip.sample, [(make_plan([3, 30, 21], window=window), part)])
+    decoder.decode(clip.sample, [(everything, (whole,))])
+    decoder.decode(clip.sample, [(make_plan([3, 30, 21], window=window), (part,))])
     assert np.array_equal(part, crop(whole, window))
 
 

@@ -105,7 +105,7 @@ def test_both_loops_of_packets_give_the_exact_value_rounded(packets: DecodeBacke
     size = (64, 64) if kind in SHUFFLED else (95, 67)
     (sample,) = samples_of(kind, size, 1)
     out = np.empty((1, size[1], size[0], 3), np.uint8)
-    PacketDecoder().decode_rgb(sample, [(whole(size), out)])
+    PacketDecoder().decode(sample, [(whole(size), (out,))])
     assert np.array_equal(packets.decode([sample], [whole(size)]).frames[0], out)
     assert np.abs(out[0] - exact(bytes(sample.members["jpg"]))).max() < 0.501
 

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from tests.pipelines.decode.conftest import FRAMES, WINDOW, Clip, Damage, make_plan, with_member
-from unreel.pipelines.decode import Decoded, make_backend
+from tests.pipelines.decode.test_still_pictures import jpeg, still
+from unreel.pipelines.decode import Decoded, available, make_backend
 from unreel.pipelines.decode.backend import DecodeBackend, TogetherBackend
+from unreel.pipelines.decode.isolated import Isolated
 from unreel.pipelines.decode.together import decode_together
 from unreel.pipelines.plan import Plan, Span, Window
 from unreel.pipelines.plans import cost_of
@@ -53,14 +55,9 @@ def check_same(
         assert {row: str(error) for row, error in found.failures.items()} == {
             rows[place]: str(error) for place, error in expected.failures.items()
         }
-        for one, other in zip(tensors(found), tensors(expected), strict=True):
+        for one, other in zip(found.tensors, expected.tensors, strict=True):
             assert torch.equal(one[rows], other) and not one[empty].any()
     return together
-
-
-def tensors(decoded: Decoded) -> list[torch.Tensor]:
-    planes = () if decoded.yuv is None else (decoded.yuv.luma, decoded.yuv.chroma)
-    return [values for values in (decoded.frames, decoded.audio, *planes) if values is not None]
 
 
 @pytest.fixture
@@ -69,6 +66,7 @@ def samples(clips: list[Clip]) -> list[EncodedSample]:
 
 
 def test_each_task_gets_what_it_gets_alone(backend: DecodeBackend, samples: list[EncodedSample]) -> None:
+    assert isinstance(backend, TogetherBackend), "every backend of ours shares"
     for seed in range(3):
         found = check_same(backend, samples, plans_of_three(len(samples), seed))
         assert not any(decoded.failures for decoded in found)
@@ -136,7 +134,10 @@ def test_packets_decodes_each_picture_once(
     backend.close()
 
 
-def test_planes_are_shared_too(mixed: list[Clip]) -> None:
+@pytest.mark.parametrize("native", [True, False])
+def test_planes_are_shared_too(mixed: list[Clip], native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not native:
+        monkeypatch.setattr("unreel.pipelines.decode.packets.why_not", lambda: "on purpose")
     backend = make_backend("packets", threads=2)
     samples = [clip.sample for clip in mixed[:5]]
     even = [make_plan([1, 30, 1], window=Window(4, 6, 48, 56)) for _ in samples]
@@ -149,13 +150,32 @@ def test_planes_are_shared_too(mixed: list[Clip]) -> None:
     backend.close()
 
 
+def test_dali_shares_still_pictures() -> None:
+    if available()["dali"] is not None:
+        pytest.skip(available()["dali"])
+    backend = make_backend("dali", threads=1)
+    samples = [still(f"s{seed}", jpeg("4:2:0", 96, 64, seed), 96, 64) for seed in range(5)]
+    wanted: Wanted = [[make_plan([0, 0]) for _ in samples], [make_plan([0], window=Window(1, 2, 30, 40))] * 5]
+    wanted[1][3] = None
+    samples[1] = with_member(samples[1], jpg=b"")
+    found = check_same(backend, samples, wanted)
+    assert [set(decoded.failures) for decoded in found] == [{1}, {1}]
+    backend.close()
+
+
 def test_loops_agree(mixed: list[Clip], monkeypatch: pytest.MonkeyPatch) -> None:
     samples, wanted = [clip.sample for clip in mixed], plans_of_three(len(mixed), seed=9)
-    quick = decode_together(make_backend("packets", threads=2), samples, wanted)
-    monkeypatch.setattr("unreel.pipelines.decode.packets.why_not", lambda: "on purpose")
-    slow = decode_together(make_backend("packets", threads=2), samples, wanted)
-    for one, other in zip(quick, slow, strict=True):
-        assert all(map(np.array_equal, tensors(one), tensors(other)))
+    even = [[make_plan([1, 30, 1], window=Window(4, 6, 48, 56)) for _ in samples]]
+    found = []
+    for native in (True, False):
+        if not native:
+            monkeypatch.setattr("unreel.pipelines.decode.packets.why_not", lambda: "on purpose")
+        backend = make_backend("packets", threads=2)
+        found.append(decode_together(backend, samples, wanted))
+        found[-1] += decode_together(backend, samples, even, pixels="yuv420")
+        backend.close()
+    for one, other in zip(*found, strict=True):
+        assert one.tensors and all(map(np.array_equal, one.tensors, other.tensors))
 
 
 def test_a_backend_of_ones_own_need_not_share(mixed: list[Clip]) -> None:
@@ -176,3 +196,17 @@ def test_a_backend_of_ones_own_need_not_share(mixed: list[Clip]) -> None:
     assert isinstance(backend, DecodeBackend) and not isinstance(backend, TogetherBackend)
     check_same(backend, [clip.sample for clip in mixed[:7]], plans_of_three(7))
     backend.close()
+
+
+def test_processes_of_their_own_share_too(mixed: list[Clip]) -> None:
+    backend = Isolated(make_backend("packets", threads=1), workers=1)
+    try:
+        assert isinstance(backend, TogetherBackend)
+        samples, wanted = [clip.sample for clip in mixed[:7]], plans_of_three(7)
+        samples[3] = with_member(samples[3], flac=b"")
+        found = check_same(backend, samples, wanted)
+        assert [set(decoded.failures) for decoded in found] == [set(), {3}, {3}]
+        even = [make_plan([1, 30, 1], window=Window(4, 6, 48, 56)) for _ in samples]
+        check_same(backend, samples, [even, wanted[2]], pixels="yuv420")
+    finally:
+        backend.close()
