@@ -6,6 +6,7 @@ from unreel.tools.bench.alignment import alignment
 from unreel.tools.bench.build import build
 from unreel.tools.bench.loader import loader
 from unreel.tools.bench.profiles import profiles
+from unreel.tools.bench.together import together
 
 __all__ = ["bench"]
 
@@ -23,3 +24,4 @@ bench.command("alignment")(alignment)
 bench.command("build")(build)
 bench.command("loader")(loader)
 bench.command("profiles")(profiles)
+bench.command("together")(together)
