@@ -39,7 +39,7 @@ PUBLIC = {
         """ArrowOfTime Correspondence Decisions Errors Jigsaw METRICS OBJECTIVES Objective Outcome
         Rankings Rotation ShuffleAndLearn"""
     ),
-    "unreel.models.towers": ("""TOWERS Tower build_tower tower_builder"""),
+    "unreel.models.towers": ("""InputSpec TOWERS Tower build_tower tower_builder"""),
     "unreel.models.training": (
         """LoadedRun PretextModel RunConfig RunFolder Trainer TrainingResult build_model build_task
         load_run"""

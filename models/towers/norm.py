@@ -35,8 +35,13 @@ def renormalise(module: M, norm: Norm) -> M:
     return module
 
 
+def _groups(channels: int) -> int:
+    """At most: two channels a group or more, as the paper has it at the fewest, so that a map of one cell is left."""
+    return min(_GROUPS, max(1, channels // 2))
+
+
 def _row_norm(old: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d, norm: Norm) -> nn.GroupNorm:
     channels = old.num_features
     alone = norm == "layer" or isinstance(old, nn.BatchNorm1d)
-    groups = 1 if alone else max(n for n in range(1, _GROUPS + 1) if channels % n == 0)
+    groups = 1 if alone else max(n for n in range(1, _groups(channels) + 1) if channels % n == 0)
     return nn.GroupNorm(groups, channels, eps=old.eps, affine=old.affine)

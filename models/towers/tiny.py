@@ -34,7 +34,7 @@ def tiny_frame(
             with it, and stay at chance without.
         norm: of all stages after it.
     """
-    spec = InputSpec(kind="frame", channels=3, size=(96, 96))
+    spec = InputSpec(kind="frame", channels=3, size=(96, 96), minimum=(2, 2))
     first = {"standardise": Stage(nn.InstanceNorm2d(3), 3, (1, 1))} if standardise else {}
     maps = {**first, **_stages((3, *channels), dims=2)}
     return pooled_tower(spec, maps, embed_dim=embed_dim, grid=grid, pooling=pooling, norm=norm)

@@ -9,7 +9,10 @@ from torch import Tensor, nn
 from unreel.models.towers.inputs import InputSpec
 from unreel.models.towers.norm import Norm, renormalise
 
-__all__ = ["Pooling", "Stage", "Tower", "embedding", "pooled_tower"]
+__all__ = ["Inputs", "Pooling", "Stage", "Tower", "embedding", "pooled_tower"]
+
+Inputs = Tensor | tuple[Tensor, ...]
+"""What a tower takes: one tensor; a fusion tower takes a pair."""
 
 Pooling = Literal["mean", "max"]
 
@@ -37,9 +40,10 @@ class Tower(nn.Module):
     """An encoder: a batch of pictures, clips or sounds → one embedding each.
 
     Attributes:
-        kind: what one row is: `frame` float `[3, H, W]`, `video` float `[3, T, H, W]`, or `audio`, a log
-            spectrogram float `[1, F, S]`; values of order 1, as the pretext tasks normalise them.
-        input: the contract of the input in full; an input that breaks it is a ValueError.
+        kind: what one row is: `frame` float `[3, H, W]`, `video` float `[3, T, H, W]`, `audio`, a log spectrogram
+            float `[1, F, S]`, `waveform` float `[C, N]`, or `fusion`, a pair of a clip and its waveform; values of
+            order 1, as the pretext tasks normalise them.
+        inputs: the contract of each input in full; one that breaks it is a ValueError.
         stages: modules by name, in order; layer-wise probes read what each of them returns.
         channels: stage → channels of its map. Stages that return a vector, such as `embed`, are not in it.
         stride: stage → steps of the input between neighbouring cells of its map, along each axis of the input.
@@ -51,34 +55,38 @@ class Tower(nn.Module):
         maps: Mapping[str, Stage],
         vectors: Mapping[str, nn.Module],
         *,
-        input: InputSpec,
+        inputs: tuple[InputSpec, ...],
         embed_dim: int,
         norm: Norm = "batch",
+        kind: str = "",
     ) -> None:
-        """Stages that return maps, then those that return vectors; batch norms become `norm`."""
+        """Stages that return maps, then those that return vectors; batch norms become `norm`.
+
+        `kind` is that of the first input unless it is given.
+        """
         super().__init__()
-        self.kind = input.kind
-        self.input = input
+        self.kind = kind or inputs[0].kind
+        self.inputs = inputs
         self.embed_dim = embed_dim
         self.channels: Mapping[str, int] = {name: stage.channels for name, stage in maps.items()}
         self.stride: Mapping[str, tuple[int, ...]] = {name: stage.stride for name, stage in maps.items()}
         modules = {name: stage.module for name, stage in maps.items()}
         self.stages = renormalise(nn.ModuleDict({**modules, **vectors}), norm)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Inputs) -> Tensor:
         """float `[B, ...]` → float `[B, embed_dim]`. Raises ValueError for an input that breaks the contract."""
         return self._until("embed", x)
 
-    def activations(self, x: Tensor) -> dict[str, Tensor]:
+    def activations(self, x: Inputs) -> dict[str, Tensor]:
         """What each stage returns, by its name, in order; the last is the embedding. Raises as `forward`."""
         return dict(self._walk(x))
 
-    def map(self, x: Tensor, stage: str | None = None) -> Tensor:
+    def map(self, x: Inputs, stage: str | None = None) -> Tensor:
         """The map of `stage`, by default of the last stage that has one; later stages are not run.
 
         Returns:
             float `[B, C, H, W]` of a frame tower, `[B, C, T, H, W]` of a video tower, `[B, C, F, S]` of an audio
-            tower; C is `channels[stage]`.
+            tower, `[B, C, N]` of a waveform tower; C is `channels[stage]`.
 
         Raises:
             ValueError: for a stage that does not exist or returns no map, and as `forward`.
@@ -95,16 +103,26 @@ class Tower(nn.Module):
             )
         return stage
 
-    def _until(self, stage: str, x: Tensor) -> Tensor:
+    def check(self, x: Inputs) -> tuple[Tensor, ...]:
+        """The tensors of `x`. Raises ValueError, naming what was found and what is allowed, if it breaks `inputs`."""
+        tensors = (x,) if isinstance(x, Tensor) else tuple(x)
+        if len(tensors) != len(self.inputs):
+            takes = " and ".join(f"{spec.kind} {spec.shape}" for spec in self.inputs)
+            raise ValueError(f"{len(tensors)} inputs: a {self.kind} tower takes {len(self.inputs)}, {takes}")
+        for spec, tensor in zip(self.inputs, tensors, strict=True):
+            spec.check(tensor)
+        return tensors
+
+    def _until(self, stage: str, x: Inputs) -> Tensor:
         return next(value for name, value in self._walk(x) if name == stage)
 
-    def _walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+    def _walk(self, x: Inputs) -> Iterator[tuple[str, Tensor]]:
         """Each stage's name and what it returns, one by one: whoever stops early runs no later stage."""
-        self.input.check(x)
-        x = _fast_layout(x)
+        (value,) = self.check(x)
+        value = _fast_layout(value)
         for name, stage in self.stages.items():
-            x = stage(x)
-            yield name, x
+            value = stage(value)
+            yield name, value
 
 
 def pooled_tower(
@@ -120,7 +138,7 @@ def pooled_tower(
     channels = list(maps.values())[-1].channels
     embed = embedding(channels, embed_dim=embed_dim, grid=grid, pooling=pooling, dims=len(spec.axes))
     width = embed_dim or channels * grid ** min(len(spec.axes), 2)
-    return Tower(maps, {"embed": embed}, input=spec, embed_dim=width, norm=norm)
+    return Tower(maps, {"embed": embed}, inputs=(spec,), embed_dim=width, norm=norm)
 
 
 def embedding(
