@@ -54,6 +54,12 @@ ABOUT: Final[dict[str, About]] = {
         reason="Whoever answers has to know what things do by themselves: they fall, bounce lower, and grow.",
         twin="Without the moving objects nothing runs either way, so that only guessing remains.",
     ),
+    "synchronisation": About(
+        title="Audio-visual synchronisation",
+        question="Here are a short clip and as much sound: do they belong to the same moment of the same recording?",
+        reason="Whoever answers has to see the events that are heard, and when they happen.",
+        twin="Without the objects nothing that is heard can be seen to happen, so that only guessing remains.",
+    ),
 }
 """By the task's name."""
 

@@ -50,6 +50,10 @@ _TEACHING_PASSES: Final = 12
 _TEACHING_STEPS: Final = 100
 """Batches of `_CLIPS` rows, at most, that teach an objective whose towers stay as they are."""
 
+_ASKED: Final = {"positive": 0.5, "hard_after": 0}
+"""Settings of tasks that an evaluation has its own way: half of the decisions of each class, for the published mix is for
+training, and no curriculum."""
+
 _MOMENTS: Final = 8
 """Frames of each sample that features are taken of."""
 
@@ -111,15 +115,14 @@ def _score(
     loaded: LoadedRun, catalogue: Catalogue, task: PretextTask, passes: int, say: Callable[[str], None]
 ) -> PretextScore:
     say(f"{loaded.task.name} on held-out sources of {catalogue.folder}")
-    # Half of the decisions of each class: the published mix is for training.
-    with _open(loaded, catalogue, with_settings(task, positive=0.5), split="val") as loader:
+    with _open(loaded, catalogue, with_settings(task, **_ASKED), split="val") as loader:
         return evaluate(loaded.objective, loaded.towers, _Batches(loader, passes))
 
 
 def _score_twin(
     loaded: LoadedRun, catalogue: Catalogue, twin: Path, passes: int, say: Callable[[str], None]
 ) -> PretextScore:
-    task = transplant(with_settings(loaded.task, positive=0.5), catalogue.folder)
+    task = transplant(with_settings(loaded.task, **_ASKED), catalogue.folder)
     return _score(loaded, Catalogue.open(twin), task, passes, say)
 
 
@@ -128,7 +131,7 @@ def _score_controls(
 ) -> dict[str, PretextScore]:
     """What the task's head learns by itself, from towers that do not."""
     say(f"{loaded.task.name} with towers that nobody trained")
-    task = with_settings(loaded.task, positive=0.5)
+    task = with_settings(loaded.task, **_ASKED)
     with (
         _open(loaded, catalogue, task, split="train") as train,
         _open(loaded, catalogue, task, split="val") as test,

@@ -161,12 +161,15 @@ def _prepare(config: "RunConfig", stack: ExitStack) -> tuple["RunConfig", "Loade
 def _open_loader(config: "RunConfig", *, split: str) -> "Loader":
     from unreel.models.training import build_task
     from unreel.pipelines.loader import FailurePolicy, Loader
+    from unreel.tools.twin import with_settings
 
+    task = build_task(config.task)
     # Which samples suit is found out once and kept; on a large data set that takes minutes.
     with progress(None, "selecting samples") as ticker:
         return Loader(
             open_data(config.data.shards),
-            build_task(config.task),
+            # Held-out batches are always the same: no curriculum.
+            task if split == "train" else with_settings(task, hard_after=0),
             batch_size=config.train.batch_size,
             seed=config.train.seed,
             split=split,

@@ -9,6 +9,7 @@ from unreel.models.objectives.objective import Objective
 from unreel.models.objectives.outcome import METRICS, Decisions, Errors, Outcome, Rankings
 from unreel.models.objectives.rotation import Rotation
 from unreel.models.objectives.shuffle_and_learn import ShuffleAndLearn
+from unreel.models.objectives.synchronisation import Synchronisation
 
 __all__ = [
     "METRICS",
@@ -23,6 +24,7 @@ __all__ = [
     "Rankings",
     "Rotation",
     "ShuffleAndLearn",
+    "Synchronisation",
 ]
 
 OBJECTIVES: Final[dict[str, type[Objective]]] = {
@@ -31,5 +33,6 @@ OBJECTIVES: Final[dict[str, type[Objective]]] = {
     "jigsaw": Jigsaw,
     "rotation": Rotation,
     "shuffle_and_learn": ShuffleAndLearn,
+    "synchronisation": Synchronisation,
 }
 """Task → objective; the names are those of `unreel.pipelines.pretext.TASKS`."""

@@ -16,8 +16,9 @@ from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.guards.key_phase import even_step
 from unreel.pipelines.guards.motion_window import choose_start
-from unreel.pipelines.guards.partner_swap import Swap, is_negative, swap_partners
+from unreel.pipelines.guards.partner_swap import Roles, Swap, draw_roles, is_negative, role_of, swap_partners
 from unreel.pipelines.guards.scene_cuts import uncut_starts
+from unreel.pipelines.guards.shifted_sound import Moments, choose_moment, choose_pair, moments_of
 from unreel.pipelines.guards.silence import sounding_share
 from unreel.pipelines.guards.similar_frames import frame_difference
 from unreel.pipelines.guards.tile_contrast import standardise_tiles
@@ -27,18 +28,25 @@ __all__ = [
     "GUARDS",
     "Guard",
     "Jitter",
+    "Moments",
+    "Roles",
     "Swap",
     "block_offsets",
+    "choose_moment",
+    "choose_pair",
     "choose_start",
     "draw_channel_shift",
     "draw_colours",
     "draw_offsets",
+    "draw_roles",
     "even_step",
     "frame_difference",
     "is_negative",
+    "moments_of",
     "place_sound",
     "place_tiles",
     "place_window",
+    "role_of",
     "sounding_share",
     "standardise_tiles",
     "swap_partners",
@@ -103,6 +111,10 @@ GUARDS: Final[Mapping[str, Guard]] = {
     "scene_cuts": Guard(
         "A cut between two frames tells that they are far apart.",
         "No window reaches over a cut.",
+    ),
+    "shifted_sound": Guard(
+        "A sound that always comes from later in the file is told by its place: fades and endings lie at the ends.",
+        "Moments are drawn as pairs, both ways, from all that fit; positives take the moments of such pairs too.",
     ),
     "silence": Guard(
         "Silence fits every picture, so a silent pair has no label.",

@@ -13,6 +13,7 @@ from unreel.pipelines.pretext.correspondence import Correspondence
 from unreel.pipelines.pretext.jigsaw import Jigsaw
 from unreel.pipelines.pretext.rotation import Rotation
 from unreel.pipelines.pretext.shuffle_and_learn import ShuffleAndLearn
+from unreel.pipelines.pretext.synchronisation import Synchronisation
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch, PretextTask, TrainableTask
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "PretextTask",
     "Rotation",
     "ShuffleAndLearn",
+    "Synchronisation",
     "TrainableTask",
     "make_task",
 ]
@@ -36,6 +38,7 @@ TASKS: Final[dict[str, type[TrainableTask]]] = {
     "jigsaw": Jigsaw,
     "rotation": Rotation,
     "shuffle_and_learn": ShuffleAndLearn,
+    "synchronisation": Synchronisation,
 }
 """Name → task; `unreel.models.objectives.OBJECTIVES` has the same names."""
 

@@ -11,7 +11,6 @@ from typing import ClassVar, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.guards.audio_phase import Placed, grid_phase, grid_starts, place_sound
@@ -25,6 +24,7 @@ from unreel.pipelines.ops.spectrogram import FEATURES
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.plan import Plan, Window
 from unreel.pipelines.pretext.checks import check_choice, check_range, no_look
+from unreel.pipelines.pretext.listening import amplify, show
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Sidecar
@@ -175,9 +175,12 @@ class Correspondence:
         swap = swap_partners(draws, media.sources, group=self.group)
         partner = torch.from_numpy(swap.partner).to(device)
         views = self._views(draws)
-        sound, heard = self._hear(media.audio.index_select(0, partner), draws)
+        sound, heard = amplify(media.audio.index_select(0, partner), draws, gain=self.gain)
         return PretextBatch(
-            inputs={"frame": render(pictures, views)[:, 0], "audio": sound},
+            inputs={
+                "frame": render(pictures, views)[:, 0],
+                "audio": show(sound, self.features, self.audio_rate),
+            },
             targets=torch.from_numpy(swap.corresponds.astype(np.int64)).to(device),
             valid=media.valid & media.valid[partner] & torch.from_numpy(swap.fair).to(device),
             positions=media.positions,
@@ -197,17 +200,6 @@ class Correspondence:
             flip=draws.chance("flip", self.flip),
             colour=draw_colours(draws, jitter, frames=1, independent=True),
         )
-
-    def _hear(self, sound: Tensor, draws: Draws) -> tuple[Tensor, dict[str, NDArray]]:
-        """Channels mixed, gain without clipping, features; and the gain and level of each row."""
-        mono = sound.mean(dim=1, keepdim=True)
-        drawn = torch.from_numpy(draws.uniform("gain", 1, 1, low=1 - self.gain, high=1 + self.gain))
-        peak = mono.abs().amax(dim=2, keepdim=True)
-        gain = torch.minimum(drawn.to(mono.device), 1 / peak.clamp(min=1e-6))
-        louder = mono * gain
-        level = louder.square().mean(dim=(1, 2)).sqrt()
-        facts = {"gain": gain.flatten().cpu().numpy(), "level": level.cpu().numpy()}
-        return FEATURES[self.features](louder, self.audio_rate), facts
 
 
 def _facts(sidecar: Sidecar, placed: Placed, window: Window) -> dict[str, NDArray | float | int]:

@@ -16,6 +16,7 @@ from unreel.tools.sheets.jigsaw import puzzle_card
 from unreel.tools.sheets.plain import plain_row
 from unreel.tools.sheets.rotation import turn_row
 from unreel.tools.sheets.shuffle_and_learn import tuple_row
+from unreel.tools.sheets.synchronisation import clip_row
 
 __all__ = ["SHEETS", "Sheet", "contact_sheet"]
 
@@ -39,6 +40,7 @@ SHEETS: Final[Mapping[str, Sheet]] = {
     "jigsaw": Sheet(puzzle_card, across=3),
     "rotation": Sheet(turn_row),
     "shuffle_and_learn": Sheet(tuple_row),
+    "synchronisation": Sheet(clip_row),
 }
 """By task; other tasks get their pictures and their facts."""
 

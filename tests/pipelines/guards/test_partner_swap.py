@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unreel.pipelines.draws import Draws
-from unreel.pipelines.guards.partner_swap import is_negative, swap_partners
+from unreel.pipelines.guards.partner_swap import draw_roles, is_negative, role_of, swap_partners
 
 GROUP = 16
 ROWS = 25 * GROUP
@@ -67,3 +67,49 @@ def test_a_row_alone_knows_whether_it_is_negative() -> None:
 def test_rows_that_are_not_whole_groups_are_refused() -> None:
     with pytest.raises(ValueError, match="whole aligned groups"):
         swap_partners(draws(first=3, rows=GROUP), names(9, GROUP), group=GROUP)
+
+
+SHARES = (0.25, 0.3)
+
+
+def test_kinds_have_their_shares_and_a_positive_for_each_negative() -> None:
+    roles = draw_roles(draws(rows=400 * GROUP), group=GROUP, shares=SHARES)
+    for kind, share in enumerate((0.45, *SHARES)):
+        of_kind = roles.kind == kind
+        groups = of_kind.reshape(-1, GROUP)
+        negatives = (of_kind & roles.negative).reshape(-1, GROUP)
+        assert (negatives.sum(1) * 2 == groups.sum(1)).all()
+        assert abs(of_kind.mean() - share) < 0.01
+        assert (negatives.sum(1) != 1).all() or kind, "a lone negative has nobody to swap with"
+
+
+def test_only_negatives_of_kind_0_swap() -> None:
+    roles = draw_roles(draws(), group=GROUP, shares=SHARES)
+    swap = swap_partners(draws(), names(1000), group=GROUP, swapping=roles.swapping)
+    swapped = swap.partner != np.arange(ROWS)
+    assert (swapped == (roles.negative & (roles.kind == 0))).all()
+    assert (swap.corresponds == ~roles.negative).all()
+    assert (np.sort(swap.partner) == np.arange(ROWS)).all()
+
+
+def test_a_row_alone_knows_its_role() -> None:
+    whole = draw_roles(draws(rows=2 * GROUP), group=GROUP, shares=SHARES)
+    for row in range(2 * GROUP):
+        role = role_of(draws(rows=2 * GROUP).row(row), group=GROUP, shares=SHARES)
+        assert role == (whole.negative[row], whole.kind[row])
+
+
+def test_a_curriculum_goes_by_the_position_alone() -> None:
+    late = draw_roles(draws(), group=GROUP, shares=(0.5,), since=10 * GROUP)
+    assert not late.kind[: 10 * GROUP].any()
+    always = draw_roles(draws(), group=GROUP, shares=(0.5,))
+    assert (late.kind[10 * GROUP :] == always.kind[10 * GROUP :]).all()
+    assert (late.negative == always.negative).all()
+
+
+@pytest.mark.parametrize("group", [4, 6, 16])
+def test_all_negatives_may_be_hard(group: int) -> None:
+    rows = 10 * group
+    roles = draw_roles(draws(rows=rows), group=group, shares=(0.5, 0.5))
+    swap = swap_partners(draws(rows=rows), names(1000, rows), group=group, swapping=roles.swapping)
+    assert (roles.kind > 0).all() and (swap.partner == np.arange(rows)).all()
