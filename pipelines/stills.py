@@ -35,6 +35,7 @@ class Stills:
         differences: show each frame of a clip minus the one before it; one more frame is decoded.
         crop: (height, width) in pixels of the window.
         size: (height, width) in pixels that it is resized to.
+        grey: whether pictures lose their colours.
         seconds: length of the sound; 0 takes no sound.
         sound: how it is shown to a tower, see `FEATURES`.
     """
@@ -47,6 +48,7 @@ class Stills:
     differences: bool = False
     crop: tuple[int, int] = (112, 112)
     size: tuple[int, int] = (96, 96)
+    grey: bool = False
     seconds: float = 0.0
     sound: str = "logmel"
 
@@ -79,6 +81,7 @@ class Stills:
             differences=look.differences,
             crop=(look.crop, look.crop),
             size=(look.size, look.size),
+            grey=look.grey,
         )
 
     def look(self, kind: str) -> Look:
@@ -94,6 +97,7 @@ class Stills:
             frames=self.clip,
             step_seconds=step,
             differences=self.differences,
+            grey=self.grey,
         )
 
     def plan(self, sidecar: Sidecar, draws: Draws) -> Plan:
@@ -173,7 +177,7 @@ class Stills:
             crop=self.crop,
             size=self.size,
             flip=np.zeros(rows, np.bool_),
-            colour=Colour.unchanged(rows, times),
+            colour=Colour.unchanged(rows, times, grey=np.full((rows, times), self.grey, np.float32)),
         )
 
 

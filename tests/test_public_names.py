@@ -28,8 +28,8 @@ PUBLIC = {
         recolour render resize"""
     ),
     "unreel.pipelines.pretext": (
-        """ArrowOfTime Correspondence Jigsaw Look Needs PretextBatch PretextTask Rotation
-        ShuffleAndLearn Synchronisation TASKS TrainableTask make_task"""
+        """ArrowOfTime Colourisation Correspondence Jigsaw Look Needs PretextBatch PretextTask
+        Rotation ShuffleAndLearn Synchronisation TASKS TrainableTask make_task"""
     ),
     "unreel.models.evaluation": (
         """Encoder Estimate Examples Features Finding Frozen PretextScore Thumbnail auc
@@ -37,8 +37,8 @@ PUBLIC = {
         find_knowledge knn_predict low_level r_squared regress still_batches teach_objective"""
     ),
     "unreel.models.objectives": (
-        """ArrowOfTime Correspondence Decisions Errors Jigsaw METRICS OBJECTIVES Objective Outcome
-        Rankings Rotation ShuffleAndLearn Synchronisation"""
+        """ArrowOfTime Colourisation Correspondence Decisions Errors Jigsaw METRICS OBJECTIVES
+        Objective Outcome Rankings Rotation ShuffleAndLearn Synchronisation"""
     ),
     "unreel.models.towers": ("""InputSpec TOWERS Tower build_tower tower_builder"""),
     "unreel.models.training": (

@@ -42,6 +42,12 @@ ABOUT: Final[dict[str, About]] = {
         reason="Whoever answers has to know which parts belong together, and where in the whole each of them is.",
         twin="Without the objects only the background can tell a tile's place.",
     ),
+    "colourisation": About(
+        title="Tracking by colourising video",
+        question="Here are three frames in colour and a later one in grey: from where does each place get its colour?",
+        reason="Whoever answers has to find the same things again where they are now, which is tracking.",
+        twin="Without the moving objects every colour stays where it was, so that nothing is better than copying.",
+    ),
     "correspondence": About(
         title="Audio-visual correspondence",
         question="Here are a frame and a second of sound: were they recorded together?",

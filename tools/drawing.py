@@ -21,6 +21,7 @@ __all__ = [
     "captioned",
     "enlarged",
     "heat",
+    "hues",
     "stacked",
     "words",
 ]
@@ -68,6 +69,13 @@ def heat(values: NDArray[np.float32], *, low: float, high: float, width: int, he
     unit = np.clip((values[::-1] - low) / max(high - low, 1e-9), 0, 1)
     colours = (matplotlib.colormaps["magma"](unit)[..., :3] * 255).astype(np.uint8)
     return Image.fromarray(colours).resize((width, height), Image.Resampling.NEAREST)
+
+
+def hues(labels: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """A colour for each label: i64 `[H, W]` → u8 `[H, W, 3]`; twenty differ, negative ones are grey."""
+    colours = np.array(matplotlib.colormaps["tab20"].colors)  # type: ignore[attr-defined]
+    painted = np.where(labels[..., None] < 0, 0.8, colours[labels % len(colours)])
+    return (painted * 255).astype(np.uint8)
 
 
 def captioned(picture: Image.Image, lines: Sequence[Line]) -> Image.Image:

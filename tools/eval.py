@@ -33,7 +33,8 @@ def eval(
 
     The task is scored half and half of both answers, so that guessing gives 50 %. Linear probes and nearest neighbours
     read labels and tracks of the manifest from the frozen features, beside the same tower before training (its batch
-    norm calibrated) and plain pixels. Intervals are 95 %, by bootstrap over sources. Writes RUN/eval.json.
+    norm calibrated) and plain pixels. Intervals are 95 %, by bootstrap over sources. Writes
+    RUN/eval.json and, for tasks whose towers can do more than answer the question, RUN/eval.png.
 
     Example:
 
@@ -66,6 +67,21 @@ def show_evaluation(evaluation: "Evaluation") -> None:
             output.print(
                 f"{knowledge.tower} tower: the data set names no label or track that a probe could read"
             )
+    if evaluation.abilities:
+        output.print(_ability_table(evaluation))
+
+
+def _ability_table(evaluation: "Evaluation") -> Table:
+    quantities = evaluation.abilities
+    table = Table(title="What the towers can do beyond the question", title_justify="left")
+    table.add_column("")
+    contestants = list(next(iter(quantities.values())))
+    for contestant in contestants:
+        table.add_column(contestant, justify="right")
+    for quantity, estimates in quantities.items():
+        table.add_row(quantity, *(_number(estimates[contestant]) for contestant in contestants))
+    table.caption = "on held-out sources; ± one standard error, over sources"
+    return table
 
 
 def _pretext_table(evaluation: "Evaluation") -> Table:

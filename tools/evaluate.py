@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unreel.models.evaluation import (
     Encoder,
+    Estimate,
     Features,
     Frozen,
     PretextScore,
@@ -26,17 +27,21 @@ from unreel.models.evaluation import (
     teach_objective,
 )
 from unreel.models.objectives import OBJECTIVES
-from unreel.models.training import LoadedRun, build_model, load_run
+from unreel.models.training import LoadedRun, PretextModel, build_model, load_run
 from unreel.pipelines.loader import Loader
 from unreel.pipelines.pretext.task import PretextBatch, PretextTask
 from unreel.pipelines.stills import Stills
 from unreel.shards.catalogue import Catalogue
 from unreel.shards.reader import Reader
+from unreel.tools.abilities import ABILITIES, Examined
 from unreel.tools.data import only_folder
 from unreel.tools.evaluation import LOW_LEVEL, TRAINED, UNTRAINED, Evaluation, Knowledge
 from unreel.tools.twin import transplant, with_settings
 
-__all__ = ["evaluate_run"]
+__all__ = ["PICTURE", "evaluate_run"]
+
+PICTURE: Final = "eval.png"
+"""In the run folder: what its ability looks like."""
 
 _CLIPS: Final = 64
 """Rows of a batch, a multiple of the usual groups."""
@@ -107,6 +112,7 @@ def evaluate_run(
         on_twin=None if twin is None else _score_twin(loaded, catalogue, twin, passes, say),
         controls=_score_controls(loaded, catalogue, passes, say),
         knowledge=tuple(_knowledge(loaded, catalogue, kind, say) for kind in loaded.towers),
+        abilities=_show_ability(loaded, catalogue, run / PICTURE, say),
         seconds=time.perf_counter() - begun,
     )
 
@@ -161,6 +167,34 @@ def _untrained(loaded: LoadedRun, batches: Iterable[PretextBatch]) -> dict[str, 
     thumbnails = {kind: Thumbnail(kind) for kind in towers}
     objective = OBJECTIVES[loaded.task.name](thumbnails, **loaded.recipe.objective)
     return {UNTRAINED: Frozen(model.objective, towers), LOW_LEVEL: Frozen(objective.eval(), thumbnails)}
+
+
+def _show_ability(
+    loaded: LoadedRun, catalogue: Catalogue, picture: Path, say: Callable[[str], None]
+) -> Mapping[str, Mapping[str, Estimate]]:
+    """What the towers can do beyond the question, and its picture; empty for a task or data that show nothing."""
+    show = ABILITIES.get(loaded.task.name)
+    if show is None:
+        return {}
+    say(f"what the towers of {loaded.task.name} can do")
+    ability = show(
+        Examined(
+            loaded=loaded,
+            held_out=lambda task: _open(loaded, catalogue, task, split="val"),
+            untrained=lambda: _calibrated(loaded, catalogue),
+        )
+    )
+    if ability is not None and ability.picture is not None:
+        ability.picture.save(picture)
+    return {} if ability is None else ability.figures
+
+
+def _calibrated(loaded: LoadedRun, catalogue: Catalogue) -> PretextModel:
+    """The run's model before training, but for batch norm, which knows the data."""
+    model = build_model(loaded.recipe)
+    with _open(loaded, catalogue, loaded.task, split="train") as train:
+        calibrate(model, islice(_Batches(train, 1), _CALIBRATION // _CLIPS), run=model)
+    return model
 
 
 def _knowledge(loaded: LoadedRun, catalogue: Catalogue, kind: str, say: Callable[[str], None]) -> Knowledge:

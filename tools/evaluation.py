@@ -1,13 +1,13 @@
 """What `unreel eval` finds of a run: one record, `eval.json`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from unreel.models.evaluation import Finding, PretextScore
+from unreel.models.evaluation import Estimate, Finding, PretextScore
 
 __all__ = [
     "LOW_LEVEL",
@@ -55,6 +55,7 @@ class Evaluation:
         on_twin: the same on the object-less twin; None without one.
         controls: encoder → the same with that encoder frozen in the place of the towers, where the head alone learned.
         knowledge: probes and neighbours, a tower each.
+        abilities: quantity → contestant → estimate: what the towers can do beyond the question, see `tools/abilities`.
         seconds: that the evaluation took.
     """
 
@@ -68,6 +69,7 @@ class Evaluation:
     controls: Mapping[str, PretextScore]
     knowledge: tuple[Knowledge, ...]
     seconds: float
+    abilities: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
 
 
 def read_evaluation(path: Path) -> Evaluation:

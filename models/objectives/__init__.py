@@ -3,6 +3,7 @@
 from typing import Final
 
 from unreel.models.objectives.arrow_of_time import ArrowOfTime
+from unreel.models.objectives.colourisation import Colourisation
 from unreel.models.objectives.correspondence import Correspondence
 from unreel.models.objectives.jigsaw import Jigsaw
 from unreel.models.objectives.objective import Objective
@@ -15,6 +16,7 @@ __all__ = [
     "METRICS",
     "OBJECTIVES",
     "ArrowOfTime",
+    "Colourisation",
     "Correspondence",
     "Decisions",
     "Errors",
@@ -29,6 +31,7 @@ __all__ = [
 
 OBJECTIVES: Final[dict[str, type[Objective]]] = {
     "arrow_of_time": ArrowOfTime,
+    "colourisation": Colourisation,
     "correspondence": Correspondence,
     "jigsaw": Jigsaw,
     "rotation": Rotation,

@@ -88,6 +88,10 @@ GUARDS: Final[Mapping[str, Guard]] = {
         "Points keep their colours along a motion, so matching pixels finds the order without objects.",
         "Each frame changes its colours on its own, while geometry is shared.",
     ),
+    "colour_spread": Guard(
+        "A clip without colours has nothing to follow: its clusters divide noise.",
+        "Clips whose colours lie close together take no part in the loss.",
+    ),
     "content_box": Guard(
         "Black bars carry codec noise that tells the direction of time.",
         "Windows lie inside the picture without its letterbox.",
@@ -95,6 +99,10 @@ GUARDS: Final[Mapping[str, Guard]] = {
     "key_phase": Guard(
         "Quality falls from a key frame to the next and jumps back, so the codec tells the direction of time.",
         "Frames lie half a cycle apart: forwards and backwards they show the same phases of it.",
+    ),
+    "luminance_only": Guard(
+        "Whoever sees colours copies equal ones and needs not know what they belong to.",
+        "Towers see grey; colours are for labels alone.",
     ),
     "motion_window": Guard(
         "Frames of a still stretch have no order, so their labels teach chance habits.",

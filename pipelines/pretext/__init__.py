@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from unreel.pipelines.pretext.arrow_of_time import ArrowOfTime
+from unreel.pipelines.pretext.colourisation import Colourisation
 from unreel.pipelines.pretext.correspondence import Correspondence
 from unreel.pipelines.pretext.jigsaw import Jigsaw
 from unreel.pipelines.pretext.rotation import Rotation
@@ -19,6 +20,7 @@ from unreel.pipelines.pretext.task import Look, Needs, PretextBatch, PretextTask
 __all__ = [
     "TASKS",
     "ArrowOfTime",
+    "Colourisation",
     "Correspondence",
     "Jigsaw",
     "Look",
@@ -34,6 +36,7 @@ __all__ = [
 
 TASKS: Final[dict[str, type[TrainableTask]]] = {
     "arrow_of_time": ArrowOfTime,
+    "colourisation": Colourisation,
     "correspondence": Correspondence,
     "jigsaw": Jigsaw,
     "rotation": Rotation,

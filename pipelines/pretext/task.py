@@ -65,6 +65,7 @@ class Look:
         size: side of the tower's input, in pixels.
         frames: frames that the tower takes at once: 1 for a tower of frames.
         step_seconds: time from one of them to the next.
+        grey: whether pictures lose their colours.
         seconds: length of the sound; 0 for a tower of pictures.
         features: how sound is shown, see `FEATURES`.
         differences: the frames are differences, each of one more frame and the one before it.
@@ -74,6 +75,7 @@ class Look:
     size: int = 0
     frames: int = 1
     step_seconds: float = 0.0
+    grey: bool = False
     seconds: float = 0.0
     features: str = "logmel"
     differences: bool = False

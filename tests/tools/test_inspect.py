@@ -21,6 +21,7 @@ from unreel.tools.inspect import inspect
 from unreel.tools.sheets import contact, correspondence, rows, shuffle_and_learn
 
 SETTINGS = {
+    "colourisation": ["window=96", "crop=80", "size=50", "cells=10"],
     "shuffle_and_learn": ["tau_max_seconds=0.6", "tau_min_seconds=0.2", "window=96", "crop=80", "size=50"],
     "correspondence": ["window=96", "crop=80", "size=50", "group=8"],
 }
@@ -59,7 +60,7 @@ def test_a_sheet_holds_the_very_pixels_that_the_tower_takes(
         tiny_catalogue, task, batch_size=8, seed=0, split=None, backend="packets", prefetch=0
     ) as loader:
         frames = denormalise(loader.batch(1).inputs["frame"].reshape(-1, 3, 50, 50)[:1])[0].numpy()
-    zoom = 3 if name == "shuffle_and_learn" else 6
+    zoom = 6 if name == "correspondence" else 3
     tile = frames.repeat(zoom, 0).repeat(zoom, 1)
     windows = np.lib.stride_tricks.sliding_window_view(sheet[:, :, 0], tile.shape[:2])
     near = np.argwhere(windows[:, 14:16, 0, 0] == tile[0, 0, 0])

@@ -11,6 +11,7 @@ from unreel.pipelines.loader import Step
 from unreel.pipelines.pretext.task import PretextBatch, PretextTask
 from unreel.tools.drawing import DIM, INK, Line, beside, stacked, words
 from unreel.tools.sheets.arrow_of_time import arrow_row
+from unreel.tools.sheets.colourisation import colour_row
 from unreel.tools.sheets.correspondence import pair_card
 from unreel.tools.sheets.jigsaw import puzzle_card
 from unreel.tools.sheets.plain import plain_row
@@ -36,6 +37,7 @@ class Sheet:
 
 SHEETS: Final[Mapping[str, Sheet]] = {
     "arrow_of_time": Sheet(arrow_row),
+    "colourisation": Sheet(colour_row),
     "correspondence": Sheet(pair_card, across=4),
     "jigsaw": Sheet(puzzle_card, across=3),
     "rotation": Sheet(turn_row),
@@ -43,6 +45,10 @@ SHEETS: Final[Mapping[str, Sheet]] = {
     "synchronisation": Sheet(clip_row),
 }
 """By task; other tasks get their pictures and their facts."""
+
+
+_MOST_LABELS: Final = 8
+"""Labels that are counted one by one."""
 
 
 def contact_sheet(step: Step, task: PretextTask, *, rows: int) -> Image.Image:
@@ -61,6 +67,8 @@ def _head(step: Step, task: PretextTask) -> list[Line]:
     batch = step.batch
     labels, counts = np.unique(batch.targets.cpu().numpy(), return_counts=True)
     mix = ", ".join(f"{count} of label {label}" for label, count in zip(labels, counts, strict=True))
+    if len(labels) > _MOST_LABELS:
+        mix = f"{counts.sum()} answers of {len(labels)} labels"
     title = f"{task.name}, step {step.step}: {len(batch)} rows, {int(batch.valid.sum())} valid; {mix}"
     guards: Mapping[str, str] = getattr(task, "guards", {})
     return [(title, INK), *((f"guard {name}: {how}", DIM) for name, how in guards.items())]
