@@ -7,6 +7,7 @@ import msgspec
 import torch
 
 from unreel.models.training.config import TrainConfig
+from unreel.pipelines.ops.views import kernel_of
 
 __all__ = ["Environment", "differences", "record_environment", "resolve"]
 
@@ -20,6 +21,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     torchvision: str
     device: str
     """`cpu`, or the name of the GPU."""
+    kernels: str
+    """What makes the views: implementations agree to the bit in geometry, and to 1e-5 in colours."""
     cpu_capability: str
     """Vector instructions that torch uses, such as `AVX512`."""
     threads: int
@@ -34,10 +37,16 @@ def record_environment(device: torch.device) -> Environment:
         torch=str(torch.__version__),
         torchvision=version("torchvision"),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        kernels=_kernels(device),
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         threads=torch.get_num_threads(),
         interop_threads=torch.get_num_interop_threads(),
     )
+
+
+def _kernels(device: torch.device) -> str:
+    name = kernel_of(device)
+    return name if name == "reference" else f"{name} {version(name)}"
 
 
 def differences(saved: Environment, present: Environment) -> list[str]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from unreel.pipelines.ops.colour import paint
 from unreel.pipelines.ops.geometry import crop, flip_rows, resize
 from unreel.pipelines.ops.taps import Taps, blur_bands, blur_taps, taps_of
-from unreel.pipelines.ops.views import Views
+from unreel.pipelines.ops.views import Views, channel_starts, sources
 from unreel.pipelines.ops.yuv import Pictures, PlanarYuv, yuv_to_rgb
 
 __all__ = ["render"]
@@ -30,39 +30,26 @@ def render(pictures: Pictures, views: Views) -> Tensor:
 
 def _cut(frames: Tensor, views: Views) -> Tensor:
     """Every view cut and resized: uint8 `[N, h, w, 3]`."""
-    flat, source = frames.flatten(0, 1), _sources(views, frames.shape[1])
-    if not isinstance(views.crop, tuple) or views.top.dtype.kind == "f" or views.left.dtype.kind == "f":
+    flat, source = frames.flatten(0, 1), sources(views, frames.shape[1])
+    if not views.whole:
         return _resample(flat, source, views)
-    top, left = _channel_starts(views)
+    size = int(views.crop[0]), int(views.crop[1])
+    top, left = channel_starts(views)
     if views.channel_shift is None:
         which = None if views.frame is None else source
-        cut = crop(flat, source=which, top=top[:, 0], left=left[:, 0], size=views.crop)
+        cut = crop(flat, source=which, top=top[:, 0], left=left[:, 0], size=size)
         return resize(cut, views.size)
-    cut = crop(flat, source=source.repeat(3), top=top.ravel(), left=left.ravel(), size=views.crop)
+    cut = crop(flat, source=source.repeat(3), top=top.ravel(), left=left.ravel(), size=size)
     # Channel c of the cut that was made for channel c.
     own = cut.view(-1, 3, *cut.shape[1:]).diagonal(dim1=1, dim2=4).contiguous()
     return resize(own, views.size)
-
-
-def _sources(views: Views, times: int) -> NDArray[np.int64]:
-    """Which of all rows' frames each view shows, `[N]`."""
-    rows, count = views.top.shape
-    frame = np.broadcast_to(np.arange(count), (rows, count)) if views.frame is None else views.frame
-    return (np.arange(rows)[:, None] * times + frame).ravel()
-
-
-def _channel_starts(views: Views) -> tuple[NDArray, NDArray]:
-    """Rows and columns at which each channel is cut, each `[N, 3]`."""
-    shift = np.zeros((1, 1, 3, 2), np.int64) if views.channel_shift is None else views.channel_shift
-    top, left = views.top[..., None] + shift[..., 0], views.left[..., None] + shift[..., 1]
-    return top.reshape(-1, 3), left.reshape(-1, 3)
 
 
 def _resample(flat: Tensor, source: NDArray[np.int64], views: Views) -> Tensor:
     """Cuts of several sizes or between pixels, as products with matrices; sums of integers, so doubles are exact."""
     planes = flat.index_select(0, torch.from_numpy(source).to(flat.device)).permute(0, 3, 1, 2).double()
     extents = views.extents.reshape(-1, 2)
-    for axis, starts in ((1, _channel_starts(views)[1]), (0, _channel_starts(views)[0])):
+    for axis, starts in ((1, channel_starts(views)[1]), (0, channel_starts(views)[0])):
         start = starts.astype(np.float64).ravel()
         taps = taps_of(start, extents[:, axis].astype(np.float64).repeat(3), views.size[axis])
         planes = _pass(planes.transpose(2, 3) if axis == 0 else planes, start, taps)

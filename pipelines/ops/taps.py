@@ -7,7 +7,6 @@ so integers come out, and every implementation gives the same ones.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil
 from typing import Final
 
 import numpy as np
@@ -78,16 +77,17 @@ def _bits(largest: NDArray[np.float64]) -> NDArray[np.int32]:
     return fits.cumprod(1).sum(1).astype(np.int32)
 
 
-def blur_radius(sigma: float) -> int:
+def blur_radius(sigma: NDArray[np.float32]) -> NDArray[np.int64]:
     """Pixels to each side that a blur of `sigma` reads."""
-    return ceil(BLUR_REACH * sigma)
+    return np.ceil(BLUR_REACH * sigma).astype(np.int64)
 
 
 def blur_taps(sigma: NDArray[np.float32]) -> NDArray[np.float32]:
     """Shares of the pixel itself and its neighbours at 1, 2, …, f32 `[N, 1 + largest radius]`; (1, 0, …) at sigma 0."""
-    away = np.arange(1 + blur_radius(float(sigma.max(initial=0))))
+    radius = blur_radius(sigma)[:, None]
+    away = np.arange(1 + radius.max(initial=0))
     wide = np.maximum(sigma.astype(np.float64), 1e-6)[:, None]
-    share = np.where(away <= np.ceil(BLUR_REACH * sigma[:, None]), np.exp(-0.5 * (away / wide) ** 2), 0)
+    share = np.where(away <= radius, np.exp(-0.5 * (away / wide) ** 2), 0)
     return (share / (2 * share.sum(1, keepdims=True) - share[:, :1])).astype(np.float32)
 
 

@@ -4,6 +4,7 @@ Order: cut, resize with antialiasing to uint8, mirror, turn, blur, colour, norma
 what the numbers are; `docs/kernels.md` says how far an implementation may be from them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unreel.pipelines.ops.colour import Colour
-from unreel.pipelines.ops.taps import BLUR_REACH
+from unreel.pipelines.ops.taps import blur_radius
 from unreel.pipelines.ops.yuv import Pictures, extent_of
 
-__all__ = ["LAYOUTS", "Views", "render"]
+__all__ = ["LAYOUTS", "Views", "channel_starts", "kernel_of", "render", "sources"]
 
 LAYOUTS: Final = ("TCHW", "CTHW")
 """Order of a view's axes: frame towers take the first, towers with convolutions over time the second."""
@@ -62,6 +63,11 @@ class Views:
         """(height, width) of each cut, `[B, V, 2]`."""
         return np.broadcast_to(np.asarray(self.crop), (*self.top.shape, 2))
 
+    @property
+    def whole(self) -> bool:
+        """Whether all cuts have one size and lie on whole pixels."""
+        return isinstance(self.crop, tuple) and "f" not in self.top.dtype.kind + self.left.dtype.kind
+
     def facts(self) -> dict[str, NDArray]:
         """Every decision by name, each `[B, V, …]` or `[B]`, for an audit and for people."""
         facts = {"crop_top": self.top, "crop_left": self.left, "flip": self.flip}
@@ -76,17 +82,61 @@ class Views:
         return facts | {k: v for k, v in optional.items() if v is not None} | self.colour.columns()
 
 
-def render(pictures: Pictures, views: Views) -> Tensor:
+def render(pictures: Pictures, views: Views, *, implementation: str = "auto") -> Tensor:
     """Frames as a tower takes them, normalised as `normalise.py` says.
 
     uint8 `[B, T, H, W, 3]`, or the planes of such frames → float `[B, V, 3, *views.size]`, or as `views.layout` says.
 
-    Raises ValueError when a cut leaves its frame, or the fields of `views` do not fit together.
+    Args:
+        implementation: `numba`, `triton` or `reference`; `auto` is the kernel of the pictures' device. The first call of
+            `numba` on a machine compiles for some seconds; later processes read what was compiled from numba's cache.
+
+    Raises ValueError when a cut leaves its frame, the fields of `views` do not fit together, or the implementation does
+    not work on this device.
     """
+    _check(views, extent_of(pictures))
+    kernel = kernel_of(pictures.device)
+    name = kernel if implementation == "auto" else implementation
+    if name not in (kernel, "reference"):
+        raise ValueError(f"implementation {name!r} on {pictures.device}: choose {kernel}, reference or auto")
+    return _implementation(name)(pictures, views)
+
+
+def kernel_of(device: torch.device) -> str:
+    """Name of the implementation that `render` takes on a device: a part of what a run's numbers depend on."""
+    return {"cpu": "numba"}.get(device.type, "reference")
+
+
+def _implementation(name: str) -> Callable[[Pictures, Views], Tensor]:
+    """Imported when it is used first: compilers are slow to import, and need not be there."""
+    if name == "numba":
+        from unreel.pipelines.ops import cpu
+
+        return cpu.render
     from unreel.pipelines.ops import reference
 
-    _check(views, extent_of(pictures))
-    return reference.render(pictures, views)
+    return reference.render
+
+
+def sources(views: Views, times: int) -> NDArray[np.int64]:
+    """Which of all rows' frames each view shows, `[N]`."""
+    rows, count = views.top.shape
+    frame = np.broadcast_to(np.arange(count), (rows, count)) if views.frame is None else views.frame
+    return (np.arange(rows)[:, None] * times + frame).ravel()
+
+
+def channel_starts(views: Views) -> tuple[NDArray, NDArray]:
+    """Rows and columns at which each channel is cut, each `[N, 3]`."""
+    if views.channel_shift is None:
+        top, left = (
+            np.broadcast_to(start.reshape(-1, 1), (start.size, 3)) for start in (views.top, views.left)
+        )
+        return top, left
+    top, left = (
+        views.top[..., None] + views.channel_shift[..., 0],
+        views.left[..., None] + views.channel_shift[..., 1],
+    )
+    return top.reshape(-1, 3), left.reshape(-1, 3)
 
 
 def _check(views: Views, extent: tuple[int, int, int, int]) -> None:
@@ -133,9 +183,7 @@ def _check_numbers(views: Views, times: int) -> None:
         raise ValueError(f"views.frame {views.frame.min()} … {views.frame.max()}: there are {times} frames")
     if views.turn is not None and height != width:
         raise ValueError(f"views.turn needs a square size, found {height}x{width}")
-    if views.blur is not None and not np.all(
-        (views.blur >= 0) & (np.ceil(BLUR_REACH * views.blur) < min(views.size))
-    ):
+    if views.blur is not None and not np.all((views.blur >= 0) & (blur_radius(views.blur) < min(views.size))):
         raise ValueError(
-            f"views.blur {views.blur.min()} … {views.blur.max()}: {BLUR_REACH} of them must lie in [0, {min(views.size)})"
+            f"views.blur {views.blur.min()} … {views.blur.max()}: three of them must lie in [0, {min(views.size)})"
         )
