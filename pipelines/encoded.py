@@ -24,7 +24,7 @@ class EncodedRow:
     """One row on its way to the decoder.
 
     Attributes:
-        shard, key, source: which sample; key and source are "" where the index could not be read.
+        shard, key, source: which sample, with the name of its data set before that of its shard where there are several; key and source are "" where the index could not be read.
         sample: None where the sample could not be read.
         plans: task → what it takes of the sample; tasks that cannot plan it are missing.
         failures: task → (stage, reason) of what went wrong.
@@ -39,6 +39,7 @@ class EncodedRow:
 
     @property
     def name(self) -> str:
+        """`shard/key`, or `data set/shard/key` where there are several."""
         return f"{self.shard}/{self.key}"
 
     def wanted(self, task: str) -> Plan | None:

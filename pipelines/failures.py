@@ -83,7 +83,7 @@ class FailureLog:
         rows: rows seen.
         failed: rows that failed for a task or more; a sample that fails in each epoch counts each time.
         tallies: task → its failed rows and its current run of them.
-        names: `shard/key` → stage and reason of the first failure, in the order of their first failure.
+        names: `shard/key` (`data set/shard/key` in a mixture) → stage and reason of the first failure, in the order of their first failure.
         quarantine: `shard/key` of samples that are not tried any more, in the order in which they were found.
         stages, shards: how many rows failed at each stage and in each shard.
     """

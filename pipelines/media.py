@@ -22,7 +22,7 @@ class SampleFailure:
     Attributes:
         row: row in the batch.
         position: position in the order of the run.
-        shard, key: which sample.
+        shard, key: which sample; the name of the data set goes before the shard's in a mixture.
         stage: `order`, `read`, `plan`, `decode` or `quarantine`.
         reason: the error's message.
         task: the task whose row is not valid, where a step has several and the others have theirs; else "".

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from unreel.pipelines.plan import check_plan
 from unreel.pipelines.pretext.task import PretextTask
 from unreel.pipelines.stats import Stopwatch
 from unreel.pipelines.tasks import unite_needs
+from unreel.shards.catalogue import Catalogue
 from unreel.shards.errors import PlanImpossible, ShardError, TooManyFailures
 from unreel.shards.reader import Reader
 from unreel.shards.sample import Audio
@@ -48,9 +50,10 @@ class Planner:
         Args:
             readers: those of the data sets by `Place.part`.
             tasks: by name; each draws for itself, so that its plans do not depend on the others.
-            avoid: `shard/key` of samples that are not read; it may grow while the planner works.
+            avoid: names of samples (`EncodedRow.name`) that are not read; it may grow while the planner works.
         """
         self._readers, self._order, self._tasks, self._avoid = readers, order, tasks, avoid
+        self._prefixes = _prefixes([reader.catalogue for reader in readers])
         needs = unite_needs(tasks)
         self._members = [name for need, names in _MEMBERS.items() if getattr(needs, need) for name in names]
 
@@ -126,7 +129,7 @@ class Planner:
     def _read(self, place: Place) -> EncodedRow:
         reader = self._readers[place.part]
         catalogue = reader.catalogue
-        row = EncodedRow(shard=catalogue.path(place.shard).stem)
+        row = EncodedRow(shard=self._prefixes[place.part] + catalogue.path(place.shard).stem)
         try:
             known = catalogue.index(place.shard).samples[place.ordinal]
             # From the index, so that a damaged sample keeps its source: partners are chosen by it.
@@ -166,3 +169,15 @@ class Planner:
             found = f"found {audio.rate} Hz and {audio.channels}"
             del row.plans[task]
             row.failures[task] = "plan", f"sample {row.key}: sound of {wanted}, {found}"
+
+
+def _prefixes(catalogues: Sequence[Catalogue]) -> list[str]:
+    """What goes before the names of shards, so that those of several data sets are told apart: nothing for one.
+
+    Names of folders, and not their whole paths: a state goes on where the data sets lie elsewhere.
+    """
+    names = [Path(catalogue.folder).name for catalogue in catalogues]
+    if len(names) == 1:
+        return [""]
+    alike = len(set(names)) < len(names)
+    return [f"{number}-{name}/" if alike else f"{name}/" for number, name in enumerate(names)]

@@ -476,6 +476,32 @@ def test_a_state_holds_all_data_sets_and_their_weights(make: Any, mixture: Mixtu
             make(catalogue=other).load_state_dict(state)
 
 
+def test_failures_of_a_mixture_say_which_data_set(make: Any, toy_backend: Toy, mixture: Mixture) -> None:
+    every = {f"tiny-{number:03}" for number in range(0, 36, 2)}
+    loader = make(
+        catalogue=mixture, backend=toy_backend(broken=every), failures=FailurePolicy(share=1.0, run=999)
+    )
+    failures = [failure for step in take(loader, 9) for failure in step.failures]
+    small = {int(failure.key[-3:]) < 12 for failure in failures if failure.shard == "one/tiny-0"}
+    assert small == {True} and {f.shard for f in failures} == {"one/tiny-0", "two/tiny-1", "two/tiny-2"}
+    assert set(loader.failures.shards) == {"one/tiny-0", "two/tiny-1", "two/tiny-2"}
+
+
+def test_quarantine_names_the_data_set_also_where_folders_have_one_name(
+    make: Any, mixture: Mixture, tmp_path: Path
+) -> None:
+    for folder, catalogue in zip("ab", mixture.catalogues, strict=True):
+        shutil.copytree(catalogue.folder, tmp_path / folder / "shards")
+    parts = Mixture([(Catalogue.open(tmp_path / folder / "shards"), 1) for folder in "ab"])
+    loader = make(catalogue=parts, batch_size=12)
+    loader.failures.quarantine["0-shards/tiny-0/tiny-003"] = None
+    failures = [failure for step in take(loader, 2) for failure in step.failures]
+    assert {(f.shard, f.key, f.stage) for f in failures} == {("0-shards/tiny-0", "tiny-003", "quarantine")}
+    later = make(catalogue=parts, batch_size=12)
+    later.load_state_dict(json.loads(json.dumps(loader.state_dict())))
+    assert list(later.failures.quarantine) == ["0-shards/tiny-0/tiny-003"]
+
+
 def test_filters_and_balance_belong_to_the_stream(make: Any) -> None:
     state = make().state_dict()
     for settings in ({"filters": {"seconds": (2.0, 2.5)}}, {"balance": "size"}):
