@@ -18,18 +18,19 @@ PUBLIC = {
         """BACKENDS Choice DecodeBackend Decoded available choose_backend make_backend"""
     ),
     "unreel.pipelines.guards": (
-        """GUARDS Guard Jitter Moments Roles Swap block_offsets choose_moment choose_pair choose_start
-        draw_channel_shift draw_colours draw_offsets draw_roles even_step frame_difference
-        is_negative moments_of place_sound place_tiles place_window role_of sounding_share
-        standardise_tiles swap_partners uncut_starts"""
+        """GUARDS Guard Jitter Moments Roles Swap block_offsets choose_moment choose_pair
+        choose_start draw_channel_shift draw_colours draw_offsets draw_roles even_step
+        frame_difference is_negative moments_of place_sound place_tiles place_window role_of
+        sounding_share standardise_tiles step_difference swap_partners turning_walks uncut_starts
+        walkable_gaps"""
     ),
     "unreel.pipelines.ops": (
         """Colour FEATURES Pictures PlanarYuv Views crop denormalise flip_rows log_mel log_spectrogram
         recolour render resize"""
     ),
     "unreel.pipelines.pretext": (
-        """ArrowOfTime Colourisation Correspondence Jigsaw Look Needs PretextBatch PretextTask
-        Rotation ShuffleAndLearn Synchronisation TASKS TrainableTask make_task"""
+        """ArrowOfTime Colourisation Correspondence Jigsaw Look Needs OddOneOut PretextBatch
+        PretextTask Rotation ShuffleAndLearn Synchronisation TASKS TrainableTask make_task"""
     ),
     "unreel.models.evaluation": (
         """Encoder Estimate Examples Features Finding Frozen PretextScore Thumbnail auc
@@ -38,7 +39,7 @@ PUBLIC = {
     ),
     "unreel.models.objectives": (
         """ArrowOfTime Colourisation Correspondence Decisions Errors Jigsaw METRICS OBJECTIVES
-        Objective Outcome Rankings Rotation ShuffleAndLearn Synchronisation"""
+        Objective OddOneOut Outcome Rankings Rotation ShuffleAndLearn Synchronisation"""
     ),
     "unreel.models.towers": ("""InputSpec TOWERS Tower build_tower tower_builder"""),
     "unreel.models.training": (

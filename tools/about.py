@@ -48,6 +48,12 @@ ABOUT: Final[dict[str, About]] = {
         reason="Whoever answers has to find the same things again where they are now, which is tracking.",
         twin="Without the moving objects every colour stays where it was, so that nothing is better than copying.",
     ),
+    "odd_one_out": About(
+        title="Odd one out",
+        question="Here are several short sequences of one clip: which one is out of order?",
+        reason="Whoever answers has to see how things move on, and where a movement turns back that should not.",
+        twin="Without the moving objects nothing is out of order, so that only guessing remains.",
+    ),
     "correspondence": About(
         title="Audio-visual correspondence",
         question="Here are a frame and a second of sound: were they recorded together?",

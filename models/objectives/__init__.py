@@ -7,6 +7,7 @@ from unreel.models.objectives.colourisation import Colourisation
 from unreel.models.objectives.correspondence import Correspondence
 from unreel.models.objectives.jigsaw import Jigsaw
 from unreel.models.objectives.objective import Objective
+from unreel.models.objectives.odd_one_out import OddOneOut
 from unreel.models.objectives.outcome import METRICS, Decisions, Errors, Outcome, Rankings
 from unreel.models.objectives.rotation import Rotation
 from unreel.models.objectives.shuffle_and_learn import ShuffleAndLearn
@@ -22,6 +23,7 @@ __all__ = [
     "Errors",
     "Jigsaw",
     "Objective",
+    "OddOneOut",
     "Outcome",
     "Rankings",
     "Rotation",
@@ -35,6 +37,7 @@ OBJECTIVES: Final[dict[str, type[Objective]]] = {
     "correspondence": Correspondence,
     "jigsaw": Jigsaw,
     "rotation": Rotation,
+    "odd_one_out": OddOneOut,
     "shuffle_and_learn": ShuffleAndLearn,
     "synchronisation": Synchronisation,
 }

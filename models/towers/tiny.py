@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unreel.models.towers.inputs import InputSpec
+from unreel.models.towers.motion import Motion, motion_stage
 from unreel.models.towers.norm import Norm
 from unreel.models.towers.tower import Pooling, Stage, Tower, pooled_tower
 
@@ -47,15 +48,17 @@ def tiny_video(
     grid: int = 2,
     pooling: Pooling = "mean",
     standardise: bool = False,
+    motion: Motion = "none",
     norm: Norm = "batch",
 ) -> Tower:
     """A clip tower of 3x3x3 convolutions, which halve time as well. Arguments as in `tiny_frame`.
 
     With `standardise` each frame is standardised by itself, which takes away what changes from frame to frame only.
+    `motion`, after it, shows what changes in place of what is there: see `MotionEncoding`.
     """
     spec = InputSpec(kind="video", channels=3, size=(16, 64, 64))
     first = {"standardise": Stage(_FrameNorm(), 3, (1, 1, 1))} if standardise else {}
-    maps = {**first, **_stages((3, *channels), dims=3)}
+    maps = {**first, **motion_stage(motion), **_stages((3, *channels), dims=3)}
     return pooled_tower(spec, maps, embed_dim=embed_dim, grid=grid, pooling=pooling, norm=norm)
 
 

@@ -8,6 +8,7 @@ from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, Conv3DNoTem
 
 from unreel.models.towers.inputs import InputSpec
 from unreel.models.towers.layers import he_init
+from unreel.models.towers.motion import Motion, motion_stage
 from unreel.models.towers.norm import Norm
 from unreel.models.towers.tower import Pooling, Stage, Tower, pooled_tower
 
@@ -65,6 +66,7 @@ def r2plus1d(
     embed_dim: int = 512,
     grid: int = 1,
     pooling: Pooling = "mean",
+    motion: Motion = "none",
     norm: Norm = "batch",
 ) -> Tower:
     """R(2+1)D: each convolution in space, then in time. Arguments as in `r3d`, and:
@@ -73,11 +75,13 @@ def r2plus1d(
         published_middles: how many channels lie between space and time where a stage widens. In the paper the second
             convolution there has as many as its own widths give it, which makes 33.2 and 63.5 million parameters with
             18 and 34 layers; torchvision, whose weights for 18 layers fit with False, gives it those of the first.
+        motion: show what changes in place of what is there, see `MotionEncoding`; published is `none`.
     """
     maps = _maps([Conv2Plus1D] * 4, depths, divisor, separable=True)
     for name in ("layer2", "layer3", "layer4") if published_middles else ():
         block = maps[name].module.get_submodule("0")
         he_init(_publish(block, maps[name].channels))
+    maps = motion_stage(motion) | maps
     return pooled_tower(_SPEC, maps, embed_dim=embed_dim, grid=grid, pooling=pooling, norm=norm)
 
 

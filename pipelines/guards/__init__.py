@@ -14,13 +14,14 @@ from unreel.pipelines.guards.camera_shift import draw_offsets
 from unreel.pipelines.guards.channel_shift import draw_channel_shift
 from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
+from unreel.pipelines.guards.equal_gaps import turning_walks, walkable_gaps
 from unreel.pipelines.guards.key_phase import even_step
 from unreel.pipelines.guards.motion_window import choose_start
 from unreel.pipelines.guards.partner_swap import Roles, Swap, draw_roles, is_negative, role_of, swap_partners
 from unreel.pipelines.guards.scene_cuts import uncut_starts
 from unreel.pipelines.guards.shifted_sound import Moments, choose_moment, choose_pair, moments_of
 from unreel.pipelines.guards.silence import sounding_share
-from unreel.pipelines.guards.similar_frames import frame_difference
+from unreel.pipelines.guards.similar_frames import frame_difference, step_difference
 from unreel.pipelines.guards.tile_contrast import standardise_tiles
 from unreel.pipelines.guards.tile_gap import place_tiles
 
@@ -49,8 +50,11 @@ __all__ = [
     "role_of",
     "sounding_share",
     "standardise_tiles",
+    "step_difference",
     "swap_partners",
+    "turning_walks",
     "uncut_starts",
+    "walkable_gaps",
 ]
 
 
@@ -103,6 +107,10 @@ GUARDS: Final[Mapping[str, Guard]] = {
     "luminance_only": Guard(
         "Whoever sees colours copies equal ones and needs not know what they belong to.",
         "Towers see grey; colours are for labels alone.",
+    ),
+    "equal_gaps": Guard(
+        "Shuffled frames are further from their neighbours, which a difference of frames shows at once.",
+        "In and out of order, frames are as far apart; only the direction of some steps differs.",
     ),
     "motion_window": Guard(
         "Frames of a still stretch have no order, so their labels teach chance habits.",

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from unreel.pipelines.ops.yuv import Pictures, every_pixel
 
-__all__ = ["frame_difference"]
+__all__ = ["frame_difference", "step_difference"]
 
 _STEP: Final = 4
 """Every fourth pixel both ways: a sixteenth of the work, and what moves is larger than four pixels."""
@@ -20,3 +20,13 @@ def frame_difference(pictures: Pictures, *, middle: int, others: tuple[int, ...]
     """
     small = every_pixel(pictures, _STEP)[:, [middle, *others]].float()
     return (small[:, 1:] - small[:, :1]).square().mean(dim=(2, 3, 4)).amin(dim=1)
+
+
+def step_difference(frames: Tensor, *, sequences: int) -> Tensor:
+    """Mean squared RGB difference between neighbouring frames of each sequence.
+
+    uint8 `[B, sequences * T, H, W, 3]`, one sequence after the other → f32 `[B, sequences]`, in squared levels.
+    """
+    thin = frames[:, :, ::_STEP, ::_STEP].float()
+    small = thin.reshape(len(thin), sequences, -1, *thin.shape[2:])
+    return small.diff(dim=2).square().mean(dim=(2, 3, 4, 5))

@@ -12,6 +12,7 @@ from unreel.pipelines.pretext.arrow_of_time import ArrowOfTime
 from unreel.pipelines.pretext.colourisation import Colourisation
 from unreel.pipelines.pretext.correspondence import Correspondence
 from unreel.pipelines.pretext.jigsaw import Jigsaw
+from unreel.pipelines.pretext.odd_one_out import OddOneOut
 from unreel.pipelines.pretext.rotation import Rotation
 from unreel.pipelines.pretext.shuffle_and_learn import ShuffleAndLearn
 from unreel.pipelines.pretext.synchronisation import Synchronisation
@@ -25,6 +26,7 @@ __all__ = [
     "Jigsaw",
     "Look",
     "Needs",
+    "OddOneOut",
     "PretextBatch",
     "PretextTask",
     "Rotation",
@@ -40,6 +42,7 @@ TASKS: Final[dict[str, type[TrainableTask]]] = {
     "correspondence": Correspondence,
     "jigsaw": Jigsaw,
     "rotation": Rotation,
+    "odd_one_out": OddOneOut,
     "shuffle_and_learn": ShuffleAndLearn,
     "synchronisation": Synchronisation,
 }

@@ -14,6 +14,7 @@ from unreel.tools.sheets.arrow_of_time import arrow_row
 from unreel.tools.sheets.colourisation import colour_row
 from unreel.tools.sheets.correspondence import pair_card
 from unreel.tools.sheets.jigsaw import puzzle_card
+from unreel.tools.sheets.odd_one_out import sequences_card
 from unreel.tools.sheets.plain import plain_row
 from unreel.tools.sheets.rotation import turn_row
 from unreel.tools.sheets.shuffle_and_learn import tuple_row
@@ -41,6 +42,7 @@ SHEETS: Final[Mapping[str, Sheet]] = {
     "correspondence": Sheet(pair_card, across=4),
     "jigsaw": Sheet(puzzle_card, across=3),
     "rotation": Sheet(turn_row),
+    "odd_one_out": Sheet(sequences_card, across=2),
     "shuffle_and_learn": Sheet(tuple_row),
     "synchronisation": Sheet(clip_row),
 }
