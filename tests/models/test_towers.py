@@ -1,8 +1,11 @@
 """Towers: shapes, published sizes, stages and their maps, what they refuse, and that each can learn one batch by heart."""
 
 import functools
+import inspect
+import typing
 from collections.abc import Callable
 
+import msgspec
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,7 +13,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models as torchvision_models
 
-from unreel.models.towers import TOWERS, InputSpec, Tower, build_tower
+from unreel.models.towers import TOWERS, InputSpec, Tower, build_tower, tower_builder
 from unreel.models.towers.preset import preset
 from unreel.models.towers.tower import Inputs, Pooling, embedding
 from unreel.models.towers.vit import positions
@@ -197,7 +200,7 @@ def test_learns_a_batch_by_heart(kind: str, name: str) -> None:
 
 
 PUBLISHED = [
-    # torchvision's documentation of its weights, less the classifier.
+    # torchvision's `num_params` of its weights, less the classifier.
     ("frame", "resnet18", 11_689_512 - 513 * 1000),
     ("frame", "resnet50", 25_557_032 - 2_049 * 1000),
     ("audio", "resnet18", 11_689_512 - 513 * 1000 - 2 * 64 * 49),
@@ -211,7 +214,7 @@ PUBLISHED = [
     ("frame", "vit_s", 22_050_664 - 385 * 1000 - 384 - 197 * 384),
     # Caffe's reference CaffeNet: 60,965,224, less fc8 and fc7; batch norm has twice as many numbers as biases.
     ("frame", "caffenet", 60_965_224 - 4097 * 1000 - 4097 * 4096 + 96 + 256 + 384 + 384 + 256 + 4096),
-    # MatConvNet's imagenet-vgg-m: 102,908,520, less fc8 and fc7.
+    # VGG-M by the layer list of its paper: 102,908,520, less fc8 and fc7.
     ("frame", "vgg_m", 102_908_520 - 4097 * 1000 - 4097 * 4096 + 96 + 256 + 3 * 512 + 4096),
 ]  # fmt: skip
 
@@ -224,14 +227,15 @@ def test_published_parameter_counts(kind: str, name: str, published: int) -> Non
 @pytest.mark.parametrize(
     ("kind", "name", "head", "millions"),
     [
-        # PySlowFast's and PyTorchVideo's model zoo: Slow 8x8 R50, 32.45 M with 400 classes.
+        # Totals as model zoos and papers quote them, from memory; the layer lists were read in the authors' code.
+        # Slow 8x8 R50 of PySlowFast and PyTorchVideo, with 400 classes.
         ("video", "slow_only", 2_049 * 400, 32.45),
-        # S3D-G as MIL-NCE trains it: 9.1 M in the tables that compare it.
+        # S3D-G as MIL-NCE trains it.
         ("video", "s3dg", 0, 9.1),
-        # DPC's paper: 14.2 M and 32.6 M with its predictor of two 1x1 convolutions on 256 channels.
+        # DPC with its predictor of two 1x1 convolutions on 256 channels.
         ("video", "resnet2d3d_18", 2 * 257 * 256, 14.2),
         ("video", "resnet2d3d_34", 2 * 257 * 256, 32.6),
-        # R(2+1)D-34 with 400 classes: 63.7 M.
+        # R(2+1)D-34 with 400 classes.
         ("video", "r2plus1d_34", 513 * 400, 63.7),
     ],
 )
@@ -371,6 +375,23 @@ def test_a_transformer_knows_where_a_patch_lies() -> None:
     tower, x = build_tower("frame", "vit_tiny").eval(), torch.randn(1, 3, 32, 32)
     with torch.no_grad():
         assert not torch.allclose(tower(x), tower(x.flip(3)), atol=1e-3)
+
+
+@pytest.mark.parametrize(("kind", "name"), ALL)
+def test_a_recipe_can_write_out_every_setting(kind: str, name: str) -> None:
+    builder = tower_builder(kind, name)
+    hints, settings = typing.get_type_hints(builder), inspect.signature(builder).parameters
+    for key, parameter in settings.items():
+        written = msgspec.json.encode(parameter.default)
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        assert msgspec.json.encode(msgspec.json.decode(written, type=hints[key])) == written
+    assert "norm" in settings and "embed_dim" in settings
+
+
+def test_a_preset_shows_its_defaults_and_yields_to_settings() -> None:
+    builder = tower_builder("frame", "vit_tiny")
+    assert inspect.signature(builder).parameters["width"].default == 96
+    assert builder(width=48).channels["block4"] == 48
 
 
 def test_wrong_names_list_the_choices() -> None:
