@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "inspect": "unreel.tools.inspect",
     "train": "unreel.tools.train",
     "eval": "unreel.tools.eval",
+    "runs": "unreel.tools.runs",
     "report": "unreel.tools.report",
     "demo": "unreel.tools.demo",
     "bench": "unreel.tools.bench.command",

@@ -22,8 +22,8 @@ __all__ = ["Exit", "Ticker", "console", "output", "progress", "write_result"]
 console = Console(stderr=True, highlight=False)
 """Everything for people goes to standard error: standard output is for `--json -`."""
 
-output = Console(highlight=False)
-"""Standard output, for the tables that a command exists to print."""
+output = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+"""Standard output, for the tables that a command exists to print; in a file they are wide, where rich would cut at 80."""
 
 
 class Exit(enum.IntEnum):
