@@ -189,6 +189,6 @@ def _waiting(rows: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def _validation(rows: Sequence[Mapping[str, Any]]) -> tuple[str, float] | None:
-    last = next((row for row in reversed(rows) if row["split"] == "val"), {})
+    last: Mapping[str, Any] = next((row for row in reversed(rows) if row["split"] == "val"), {})
     metric = next((metric for metric in METRICS if last.get(metric) is not None), None)
     return None if metric is None else (metric, last[metric])

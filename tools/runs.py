@@ -44,7 +44,7 @@ def runs(
         typer.echo("\n".join(_line(cells) for cells in (head, ["---"] * len(head), *rows)))
     elif json != "-":
         output.print(_table(head, rows))
-    write_result([record.as_json() for record in records], json)
+    write_result({"runs": [record.as_json() for record in records]}, json)
 
 
 def _cells(record: "RunRecord", settings: Sequence[str]) -> list[str]:

@@ -89,7 +89,7 @@ def test_tables_for_people_pages_and_programs(three: Path) -> None:
     head, rule, best, *_ = page.stdout.splitlines()
     assert head.startswith("| run | task | step | towers.frame.grid | score |") and rule.count("---") == 9
     assert "71.0\u202f% ± 1.0 balanced accuracy | 50.0\u202f% ± 1.0 | 60.0\u202f% ± 1.0" in best
-    records = json.loads(CliRunner().invoke(app, ["runs", str(three), "--json", "-"]).stdout)
+    records = json.loads(CliRunner().invoke(app, ["runs", str(three), "--json", "-"]).stdout)["runs"]
     assert [record["evaluation"] is None for record in records] == [True, False, True]
     assert "rotation" in CliRunner().invoke(app, ["runs", str(three)]).stdout
 
