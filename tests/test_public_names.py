@@ -20,9 +20,9 @@ PUBLIC = {
     "unreel.pipelines.guards": (
         """GUARDS Guard Jitter Moments Roles Swap block_offsets choose_moment choose_pair
         choose_start draw_channel_shift draw_colours draw_offsets draw_roles even_step
-        frame_difference is_negative moments_of place_sound place_tiles place_window role_of
-        sounding_share standardise_tiles step_difference swap_partners turning_walks uncut_starts
-        walkable_gaps"""
+        frame_difference is_negative moments_of nearest_difference place_sound place_tiles
+        place_window role_of sounding_share split_channels standardise_tiles step_difference
+        swap_partners turning_walks uncut_starts walkable_gaps"""
     ),
     "unreel.pipelines.ops": (
         """Colour FEATURES Pictures PlanarYuv Views crop denormalise flip_rows log_mel log_spectrogram
@@ -30,7 +30,8 @@ PUBLIC = {
     ),
     "unreel.pipelines.pretext": (
         """ArrowOfTime Colourisation Correspondence Jigsaw Look Needs OddOneOut PretextBatch
-        PretextTask Rotation ShuffleAndLearn Synchronisation TASKS TrainableTask make_task"""
+        PretextTask Rotation SequenceSorting ShuffleAndLearn Synchronisation TASKS TrainableTask
+        make_task"""
     ),
     "unreel.models.evaluation": (
         """Encoder Estimate Examples Features Finding Frozen PretextScore Thumbnail auc
@@ -39,7 +40,8 @@ PUBLIC = {
     ),
     "unreel.models.objectives": (
         """ArrowOfTime Colourisation Correspondence Decisions Errors Jigsaw METRICS OBJECTIVES
-        Objective OddOneOut Outcome Rankings Rotation ShuffleAndLearn Synchronisation"""
+        Objective OddOneOut Outcome Rankings Rotation SequenceSorting ShuffleAndLearn
+        Synchronisation"""
     ),
     "unreel.models.towers": ("""InputSpec TOWERS Tower build_tower tower_builder"""),
     "unreel.models.training": (

@@ -48,6 +48,12 @@ ABOUT: Final[dict[str, About]] = {
         reason="Whoever answers has to find the same things again where they are now, which is tracking.",
         twin="Without the moving objects every colour stays where it was, so that nothing is better than copying.",
     ),
+    "sequence_sorting": About(
+        title="Sequence sorting",
+        question="Here are four shuffled frames of one clip: in which order were they filmed, forwards or backwards?",
+        reason="Whoever answers has to see how things move and change, and which of two moments lies nearer to a third.",
+        twin="Without the moving objects the four frames look alike, so that only guessing remains.",
+    ),
     "odd_one_out": About(
         title="Odd one out",
         question="Here are several short sequences of one clip: which one is out of order?",

@@ -10,6 +10,7 @@ from unreel.models.objectives.objective import Objective
 from unreel.models.objectives.odd_one_out import OddOneOut
 from unreel.models.objectives.outcome import METRICS, Decisions, Errors, Outcome, Rankings
 from unreel.models.objectives.rotation import Rotation
+from unreel.models.objectives.sequence_sorting import SequenceSorting
 from unreel.models.objectives.shuffle_and_learn import ShuffleAndLearn
 from unreel.models.objectives.synchronisation import Synchronisation
 
@@ -27,6 +28,7 @@ __all__ = [
     "Outcome",
     "Rankings",
     "Rotation",
+    "SequenceSorting",
     "ShuffleAndLearn",
     "Synchronisation",
 ]
@@ -38,6 +40,7 @@ OBJECTIVES: Final[dict[str, type[Objective]]] = {
     "jigsaw": Jigsaw,
     "rotation": Rotation,
     "odd_one_out": OddOneOut,
+    "sequence_sorting": SequenceSorting,
     "shuffle_and_learn": ShuffleAndLearn,
     "synchronisation": Synchronisation,
 }

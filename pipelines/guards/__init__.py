@@ -12,6 +12,7 @@ from unreel.pipelines.guards.audio_phase import place_sound
 from unreel.pipelines.guards.block_phase import block_offsets
 from unreel.pipelines.guards.camera_shift import draw_offsets
 from unreel.pipelines.guards.channel_shift import draw_channel_shift
+from unreel.pipelines.guards.channel_split import split_channels
 from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.guards.equal_gaps import turning_walks, walkable_gaps
@@ -21,7 +22,7 @@ from unreel.pipelines.guards.partner_swap import Roles, Swap, draw_roles, is_neg
 from unreel.pipelines.guards.scene_cuts import uncut_starts
 from unreel.pipelines.guards.shifted_sound import Moments, choose_moment, choose_pair, moments_of
 from unreel.pipelines.guards.silence import sounding_share
-from unreel.pipelines.guards.similar_frames import frame_difference, step_difference
+from unreel.pipelines.guards.similar_frames import frame_difference, nearest_difference, step_difference
 from unreel.pipelines.guards.tile_contrast import standardise_tiles
 from unreel.pipelines.guards.tile_gap import place_tiles
 
@@ -44,11 +45,13 @@ __all__ = [
     "frame_difference",
     "is_negative",
     "moments_of",
+    "nearest_difference",
     "place_sound",
     "place_tiles",
     "place_window",
     "role_of",
     "sounding_share",
+    "split_channels",
     "standardise_tiles",
     "step_difference",
     "swap_partners",
@@ -87,6 +90,10 @@ GUARDS: Final[Mapping[str, Guard]] = {
     "channel_shift": Guard(
         "Colour fringes point away from the middle of the lens and tell where a tile was.",
         "Red, green and blue of each tile are cut a pixel or two apart.",
+    ),
+    "channel_split": Guard(
+        "Colours drift over time, and lenses shift them against each other.",
+        "Each frame shows one of its channels, drawn for itself, as grey.",
     ),
     "colour_jitter": Guard(
         "Points keep their colours along a motion, so matching pixels finds the order without objects.",

@@ -2,11 +2,12 @@
 
 from typing import Final
 
+import torch
 from torch import Tensor
 
 from unreel.pipelines.ops.yuv import Pictures, every_pixel
 
-__all__ = ["frame_difference", "step_difference"]
+__all__ = ["frame_difference", "nearest_difference", "step_difference"]
 
 _STEP: Final = 4
 """Every fourth pixel both ways: a sixteenth of the work, and what moves is larger than four pixels."""
@@ -20,6 +21,16 @@ def frame_difference(pictures: Pictures, *, middle: int, others: tuple[int, ...]
     """
     small = every_pixel(pictures, _STEP)[:, [middle, *others]].float()
     return (small[:, 1:] - small[:, :1]).square().mean(dim=(2, 3, 4)).amin(dim=1)
+
+
+def nearest_difference(frames: Tensor) -> Tensor:
+    """Mean squared RGB difference of the two frames of each clip that are most alike.
+
+    uint8 `[B, T, H, W, 3]` → f32 `[B]`, in squared levels of [0, 255].
+    """
+    small = frames[:, :, ::_STEP, ::_STEP].float()
+    first, second = torch.triu_indices(small.shape[1], small.shape[1], offset=1)
+    return (small[:, first] - small[:, second]).square().mean(dim=(2, 3, 4)).amin(dim=1)
 
 
 def step_difference(frames: Tensor, *, sequences: int) -> Tensor:

@@ -14,6 +14,7 @@ from unreel.pipelines.pretext.correspondence import Correspondence
 from unreel.pipelines.pretext.jigsaw import Jigsaw
 from unreel.pipelines.pretext.odd_one_out import OddOneOut
 from unreel.pipelines.pretext.rotation import Rotation
+from unreel.pipelines.pretext.sequence_sorting import SequenceSorting
 from unreel.pipelines.pretext.shuffle_and_learn import ShuffleAndLearn
 from unreel.pipelines.pretext.synchronisation import Synchronisation
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch, PretextTask, TrainableTask
@@ -30,6 +31,7 @@ __all__ = [
     "PretextBatch",
     "PretextTask",
     "Rotation",
+    "SequenceSorting",
     "ShuffleAndLearn",
     "Synchronisation",
     "TrainableTask",
@@ -43,6 +45,7 @@ TASKS: Final[dict[str, type[TrainableTask]]] = {
     "jigsaw": Jigsaw,
     "rotation": Rotation,
     "odd_one_out": OddOneOut,
+    "sequence_sorting": SequenceSorting,
     "shuffle_and_learn": ShuffleAndLearn,
     "synchronisation": Synchronisation,
 }

@@ -17,6 +17,7 @@ from unreel.tools.sheets.jigsaw import puzzle_card
 from unreel.tools.sheets.odd_one_out import sequences_card
 from unreel.tools.sheets.plain import plain_row
 from unreel.tools.sheets.rotation import turn_row
+from unreel.tools.sheets.sequence_sorting import shuffled_row
 from unreel.tools.sheets.shuffle_and_learn import tuple_row
 from unreel.tools.sheets.synchronisation import clip_row
 
@@ -43,6 +44,7 @@ SHEETS: Final[Mapping[str, Sheet]] = {
     "jigsaw": Sheet(puzzle_card, across=3),
     "rotation": Sheet(turn_row),
     "odd_one_out": Sheet(sequences_card, across=2),
+    "sequence_sorting": Sheet(shuffled_row),
     "shuffle_and_learn": Sheet(tuple_row),
     "synchronisation": Sheet(clip_row),
 }
