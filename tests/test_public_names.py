@@ -29,9 +29,9 @@ PUBLIC = {
         recolour render resize"""
     ),
     "unreel.pipelines.pretext": (
-        """ArrowOfTime Colourisation Correspondence Jigsaw Look Needs OddOneOut PretextBatch
-        PretextTask Rotation SequenceSorting ShuffleAndLearn Synchronisation TASKS TrainableTask
-        make_task"""
+        """ArrowOfTime Colourisation Correspondence Jigsaw Look Misalignment Needs OddOneOut
+        PretextBatch PretextTask Rotation SequenceSorting ShuffleAndLearn SyncOffset Synchronisation
+        TASKS TrainableTask make_task"""
     ),
     "unreel.models.evaluation": (
         """Encoder Estimate Examples Features Finding Frozen PretextScore Thumbnail auc
@@ -39,9 +39,9 @@ PUBLIC = {
         find_knowledge knn_predict low_level r_squared regress still_batches teach_objective"""
     ),
     "unreel.models.objectives": (
-        """ArrowOfTime Colourisation Correspondence Decisions Errors Jigsaw METRICS OBJECTIVES
-        Objective OddOneOut Outcome Rankings Rotation SequenceSorting ShuffleAndLearn
-        Synchronisation"""
+        """ArrowOfTime Colourisation Correspondence Decisions Errors Jigsaw METRICS Misalignment
+        OBJECTIVES Objective OddOneOut Outcome Rankings Rotation SequenceSorting ShuffleAndLearn
+        SyncOffset Synchronisation"""
     ),
     "unreel.models.towers": ("""InputSpec TOWERS Tower build_tower tower_builder"""),
     "unreel.models.training": (

@@ -72,6 +72,18 @@ ABOUT: Final[dict[str, About]] = {
         reason="Whoever answers has to know what things do by themselves: they fall, bounce lower, and grow.",
         twin="Without the moving objects nothing runs either way, so that only guessing remains.",
     ),
+    "misalignment": About(
+        title="Misalignment",
+        question="Here are a few seconds of a clip and a sound of the same recording: do they belong to the same moment?",
+        reason="Whoever answers has to follow what happens, and to hear it happen at the same time.",
+        twin="Without the objects nothing that is heard can be seen to happen, so that only guessing remains.",
+    ),
+    "sync_offset": About(
+        title="Sync offset",
+        question="Here are moments of a clip and the sound around them: by how much is the sound early or late?",
+        reason="Whoever answers has to see when something happens, and to hear when it happens, to a frame.",
+        twin="Without the objects nothing that is heard can be seen to happen, so that only guessing remains.",
+    ),
     "synchronisation": About(
         title="Audio-visual synchronisation",
         question="Here are a short clip and as much sound: do they belong to the same moment of the same recording?",

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "train": "unreel.tools.train",
     "eval": "unreel.tools.eval",
     "runs": "unreel.tools.runs",
+    "offset": "unreel.tools.offset",
     "report": "unreel.tools.report",
     "demo": "unreel.tools.demo",
     "bench": "unreel.tools.bench.command",

@@ -6,12 +6,14 @@ from unreel.models.objectives.arrow_of_time import ArrowOfTime
 from unreel.models.objectives.colourisation import Colourisation
 from unreel.models.objectives.correspondence import Correspondence
 from unreel.models.objectives.jigsaw import Jigsaw
+from unreel.models.objectives.misalignment import Misalignment
 from unreel.models.objectives.objective import Objective
 from unreel.models.objectives.odd_one_out import OddOneOut
 from unreel.models.objectives.outcome import METRICS, Decisions, Errors, Outcome, Rankings
 from unreel.models.objectives.rotation import Rotation
 from unreel.models.objectives.sequence_sorting import SequenceSorting
 from unreel.models.objectives.shuffle_and_learn import ShuffleAndLearn
+from unreel.models.objectives.sync_offset import SyncOffset
 from unreel.models.objectives.synchronisation import Synchronisation
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "Decisions",
     "Errors",
     "Jigsaw",
+    "Misalignment",
     "Objective",
     "OddOneOut",
     "Outcome",
@@ -30,6 +33,7 @@ __all__ = [
     "Rotation",
     "SequenceSorting",
     "ShuffleAndLearn",
+    "SyncOffset",
     "Synchronisation",
 ]
 
@@ -42,6 +46,8 @@ OBJECTIVES: Final[dict[str, type[Objective]]] = {
     "odd_one_out": OddOneOut,
     "sequence_sorting": SequenceSorting,
     "shuffle_and_learn": ShuffleAndLearn,
+    "misalignment": Misalignment,
+    "sync_offset": SyncOffset,
     "synchronisation": Synchronisation,
 }
 """Task → objective; the names are those of `unreel.pipelines.pretext.TASKS`."""

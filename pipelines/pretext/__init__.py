@@ -12,10 +12,12 @@ from unreel.pipelines.pretext.arrow_of_time import ArrowOfTime
 from unreel.pipelines.pretext.colourisation import Colourisation
 from unreel.pipelines.pretext.correspondence import Correspondence
 from unreel.pipelines.pretext.jigsaw import Jigsaw
+from unreel.pipelines.pretext.misalignment import Misalignment
 from unreel.pipelines.pretext.odd_one_out import OddOneOut
 from unreel.pipelines.pretext.rotation import Rotation
 from unreel.pipelines.pretext.sequence_sorting import SequenceSorting
 from unreel.pipelines.pretext.shuffle_and_learn import ShuffleAndLearn
+from unreel.pipelines.pretext.sync_offset import SyncOffset
 from unreel.pipelines.pretext.synchronisation import Synchronisation
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch, PretextTask, TrainableTask
 
@@ -26,6 +28,7 @@ __all__ = [
     "Correspondence",
     "Jigsaw",
     "Look",
+    "Misalignment",
     "Needs",
     "OddOneOut",
     "PretextBatch",
@@ -33,6 +36,7 @@ __all__ = [
     "Rotation",
     "SequenceSorting",
     "ShuffleAndLearn",
+    "SyncOffset",
     "Synchronisation",
     "TrainableTask",
     "make_task",
@@ -47,6 +51,8 @@ TASKS: Final[dict[str, type[TrainableTask]]] = {
     "odd_one_out": OddOneOut,
     "sequence_sorting": SequenceSorting,
     "shuffle_and_learn": ShuffleAndLearn,
+    "misalignment": Misalignment,
+    "sync_offset": SyncOffset,
     "synchronisation": Synchronisation,
 }
 """Name → task; `unreel.models.objectives.OBJECTIVES` has the same names."""

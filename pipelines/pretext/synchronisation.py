@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.guards.audio_phase import grid_phase
-from unreel.pipelines.guards.camera_shift import draw_offsets
-from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.guards.partner_swap import Swap, draw_roles, role_of, swap_partners
 from unreel.pipelines.guards.shifted_sound import Moments, choose_moment, choose_pair, moments_of
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.spectrogram import FEATURES
-from unreel.pipelines.ops.views import Views, render
+from unreel.pipelines.ops.views import render
 from unreel.pipelines.plan import Plan, Span
 from unreel.pipelines.pretext.checks import check_choice, check_range, no_look
+from unreel.pipelines.pretext.clips import clip_views, frames_at
 from unreel.pipelines.pretext.listening import amplify, show
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.shards.errors import PlanImpossible
@@ -182,7 +181,7 @@ class Synchronisation:
             room = sidecar.audio.samples - moments.length  # type: ignore[union-attr]  # checked by moments_of
             start = min(start + int(at[3] * (self.audio_rate / sidecar.video.frame_rate)), room)
         window = place_window(sidecar, size=self.window, at=(at[1], at[2]), inside=self.content_box)
-        frames = self._frames(seen, sidecar)
+        frames = frames_at(seen, self.frames, self.step_seconds, sidecar.video)
         return Plan(
             frames=frames,
             window=window,
@@ -200,12 +199,6 @@ class Synchronisation:
                 "sounding": moments.sounding[heard if negative else seen],
             },
         )
-
-    def _frames(self, start: int, sidecar: Sidecar) -> NDArray[np.int32]:
-        """The nearest frame to each multiple of `step_seconds`, so that mixed frame rates show the same times."""
-        assert sidecar.video is not None
-        steps = np.arange(self.frames) * (self.step_seconds * float(sidecar.video.frame_rate))
-        return np.minimum(start + np.rint(steps), sidecar.video.frames - 1).astype(np.int32)
 
     @property
     def _shares(self) -> tuple[float, float]:
@@ -246,7 +239,7 @@ class Synchronisation:
         roles = draw_roles(draws, group=self.group, shares=self._shares, since=self.hard_after)
         swap = swap_partners(draws, media.sources, group=self.group, swapping=roles.swapping)
         partner = torch.from_numpy(swap.partner).to(device)
-        views = self._views(draws)
+        views = clip_views(self, draws, frames=self.frames)
         sound, heard = amplify(media.audio.index_select(0, partner), draws, gain=self.gain)
         return PretextBatch(
             inputs={
@@ -260,19 +253,6 @@ class Synchronisation:
             keys=media.keys,
             sources=media.sources,
             facts=_pair_facts(media, swap) | {"kind": roles.kind} | views.facts() | heard,
-        )
-
-    def _views(self, draws: Draws) -> Views:
-        jitter = Jitter(shift=self.shift, saturation=self.saturation)
-        top, left = draw_offsets(draws, frames=self.frames, slack=self.window - self.crop, shift=0)
-        return Views(
-            top=top,
-            left=left,
-            crop=(self.crop, self.crop),
-            size=(self.size, self.size),
-            flip=draws.chance("flip", self.flip),
-            colour=draw_colours(draws, jitter, frames=self.frames, independent=False),
-            layout="CTHW",
         )
 
 

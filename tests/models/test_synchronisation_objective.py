@@ -39,6 +39,7 @@ def by_hand(seen: torch.Tensor, heard: torch.Tensor, y: torch.Tensor, eta: float
     return total / len(y)
 
 
+@torch.no_grad()
 def test_loss_is_the_printed_formula(batch: PretextBatch) -> None:
     nets = {kind: tower.eval() for kind, tower in towers().items()}
     for margin, normalise in ((0.99, True), (3.0, False)):

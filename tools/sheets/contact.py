@@ -14,11 +14,13 @@ from unreel.tools.sheets.arrow_of_time import arrow_row
 from unreel.tools.sheets.colourisation import colour_row
 from unreel.tools.sheets.correspondence import pair_card
 from unreel.tools.sheets.jigsaw import puzzle_card
+from unreel.tools.sheets.misalignment import two_sounds_row
 from unreel.tools.sheets.odd_one_out import sequences_card
 from unreel.tools.sheets.plain import plain_row
 from unreel.tools.sheets.rotation import turn_row
 from unreel.tools.sheets.sequence_sorting import shuffled_row
 from unreel.tools.sheets.shuffle_and_learn import tuple_row
+from unreel.tools.sheets.sync_offset import offset_row
 from unreel.tools.sheets.synchronisation import clip_row
 
 __all__ = ["SHEETS", "Sheet", "contact_sheet"]
@@ -46,6 +48,8 @@ SHEETS: Final[Mapping[str, Sheet]] = {
     "odd_one_out": Sheet(sequences_card, across=2),
     "sequence_sorting": Sheet(shuffled_row),
     "shuffle_and_learn": Sheet(tuple_row),
+    "misalignment": Sheet(two_sounds_row),
+    "sync_offset": Sheet(offset_row),
     "synchronisation": Sheet(clip_row),
 }
 """By task; other tasks get their pictures and their facts."""
