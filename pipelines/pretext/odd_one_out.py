@@ -223,13 +223,13 @@ class OddOneOut:
 
         Targets i64 `[B]`: the slot of the odd sequence, -1 where it shows no change.
         """
-        media = media.as_rgb()
-        assert media.frames is not None
+        pictures = media.pictures
+        assert pictures is not None
         views = self._views(draws)
-        odd = torch.from_numpy(media.fact("odd").astype(np.int64)).to(media.frames.device)
-        difference = step_difference(media.frames, sequences=self.sequences)
+        odd = torch.from_numpy(media.fact("odd").astype(np.int64)).to(pictures.device)
+        difference = step_difference(pictures, sequences=self.sequences)
         still = difference.gather(1, odd[:, None])[:, 0] < self.min_difference
-        shown = render(media.frames, views)
+        shown = render(pictures, views)
         shown = shown.reshape(len(media), self.sequences, self.frames, *shown.shape[2:])
         return PretextBatch(
             inputs={"video": shown.transpose(2, 3)},

@@ -166,13 +166,14 @@ class SequenceSorting:
         A target is the row of `orders(4, reversible=True)`, -1 where two frames look alike. The fact `view_frame`,
         i64 `[B, 4]`, says which frame of the four, in time, is shown at each place.
         """
-        assert media.frames is not None
+        pictures = media.pictures
+        assert pictures is not None
         table = orders(_FRAMES, reversible=True)
         label = draws.integers("order", 0, len(table))
         views = self._views(draws, table[label])
-        shown = render(media.frames, views)
+        shown = render(pictures, views)
         channel = draws.integers("channel", 0, 3, _FRAMES)
-        difference = nearest_difference(media.frames)
+        difference = nearest_difference(pictures)
         targets = torch.from_numpy(label).to(shown.device)
         return PretextBatch(
             inputs={"frame": split_channels(shown, channel) if self.channel_split else shown},
