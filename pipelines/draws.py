@@ -6,7 +6,7 @@ after any resume, and whatever the rows around it did.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -62,6 +62,8 @@ class Draws:
         seed: the run's seed.
         task: the task's name; two tasks on one position are independent.
         positions: i64 `[B]`, positions in the order of the run; row i of every result belongs to `positions[i]`.
+        moments: what the purpose `plan` is drawn by instead of the task's name, so that tasks of one name here choose the
+            same moment of a sample; "" keeps tasks independent.
 
     Every method takes a `purpose`, which names the decision that the numbers are for. One purpose is drawn once.
     """
@@ -69,10 +71,11 @@ class Draws:
     seed: int
     task: str
     positions: NDArray[np.int64]
+    moments: str = ""
 
     @classmethod
-    def of(cls, seed: int, task: str, positions: ArrayLike) -> "Draws":
-        return cls(seed, task, np.atleast_1d(np.asarray(positions, np.int64)))
+    def of(cls, seed: int, task: str, positions: ArrayLike, *, moments: str = "") -> "Draws":
+        return cls(seed, task, np.atleast_1d(np.asarray(positions, np.int64)), moments)
 
     def words(self, purpose: str, count: int) -> NDArray[np.uint32]:
         """u32 `[B, count]`, uniform over all 32-bit words."""
@@ -81,7 +84,8 @@ class Draws:
         counter[0] = np.arange(blocks)
         counter[2] = (self.positions & _LOW)[:, None]
         counter[3] = (self.positions >> _WORD)[:, None]
-        words = philox4x32(counter.reshape(4, -1), stream_key(self.seed, self.task, purpose))
+        name = self.moments if self.moments and purpose == "plan" else self.task
+        words = philox4x32(counter.reshape(4, -1), stream_key(self.seed, name, purpose))
         return words.T.reshape(len(self.positions), 4 * blocks)[:, :count]
 
     def uniform(self, purpose: str, *shape: int, low: float = 0.0, high: float = 1.0) -> NDArray[np.float32]:
@@ -109,7 +113,7 @@ class Draws:
 
     def row(self, index: int) -> "Draws":
         """The draws of one row, with B = 1."""
-        return Draws(self.seed, self.task, self.positions[index : index + 1])
+        return replace(self, positions=self.positions[index : index + 1])
 
     def groups(self, group: int) -> "Draws":
         """One row for each aligned group of `group` positions, in order: draws that a whole group shares.

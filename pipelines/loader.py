@@ -125,6 +125,7 @@ class Loader:
         threads: int = 2,
         workers: int = 0,
         pixels: str = "rgb",
+        share_moments: bool = False,
         device: torch.device | str = "cpu",
         rank: int = 0,
         world_size: int = 1,
@@ -148,6 +149,9 @@ class Loader:
             pixels: what a task is given: `rgb` in `media.frames`, or `yuv420` in `media.yuv`, half the bytes, which
                 `render` takes as well (a task that wants RGB calls `media.as_rgb()`). Windows must then begin and end
                 at even pixels, and the backend must be `packets`.
+            share_moments: tasks plan a sample with the same random numbers, so that they look at the same moment of it where
+                they can: fewer pictures are decoded. Each task's plans are spread as ever, and are no longer independent
+                of the other tasks' plans.
             device: where batches are built.
             prefetch: steps that are worked on while the consumer has one; 0 works on none.
             failures: what failed samples do to the run.
@@ -176,7 +180,8 @@ class Loader:
         self.failures = FailureLog(failures or FailurePolicy(), self.tasks)
         readers = [Reader(c) for c in mixture.catalogues]
         order = self._order(mixture)
-        self._planner = Planner(readers, order, self.tasks, avoid=self.failures.quarantine)
+        avoid = self.failures.quarantine
+        self._planner = Planner(readers, order, self.tasks, avoid=avoid, share_moments=share_moments)
         self._mine = np.arange(rank * local, (rank + 1) * local)
         self.choice: Choice | None = None
         self._wanted, self._threads, self._workers = backend, threads, workers
@@ -190,6 +195,7 @@ class Loader:
             "catalogue": mixture.identity,
             "tasks": {name: {"name": task.name, **settings_of(task)} for name, task in self.tasks.items()},
             "seed": seed,
+            "share_moments": share_moments,
             "batch_size": batch_size,
             **settings_of(chosen),
         }

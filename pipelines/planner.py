@@ -44,6 +44,7 @@ class Planner:
         tasks: Mapping[str, PretextTask],
         *,
         avoid: Collection[str] = frozenset(),
+        share_moments: bool = False,
     ) -> None:
         """Prepare a planner.
 
@@ -51,8 +52,10 @@ class Planner:
             readers: those of the data sets by `Place.part`.
             tasks: by name; each draws for itself, so that its plans do not depend on the others.
             avoid: names of samples (`EncodedRow.name`) that are not read; it may grow while the planner works.
+            share_moments: plans are drawn from the same numbers for every task.
         """
         self._readers, self._order, self._tasks, self._avoid = readers, order, tasks, avoid
+        self._moments = "moments of all tasks" if share_moments else ""
         self._prefixes = _prefixes([reader.catalogue for reader in readers])
         needs = unite_needs(tasks)
         self._members = [name for need, names in _MEMBERS.items() if getattr(needs, need) for name in names]
@@ -124,7 +127,7 @@ class Planner:
         }
 
     def _draws(self, task: str, positions: NDArray[np.int64]) -> Draws:
-        return Draws.of(self._order.seed, self._tasks[task].name, positions)
+        return Draws.of(self._order.seed, self._tasks[task].name, positions, moments=self._moments)
 
     def _read(self, place: Place) -> EncodedRow:
         reader = self._readers[place.part]

@@ -118,3 +118,12 @@ def test_a_group_shares_its_draws_on_every_rank() -> None:
 def test_parts_of_groups_are_refused(where: list[int]) -> None:
     with pytest.raises(ValueError, match=r"group 16: .* are not whole aligned groups"):
         Draws.of(0, "t", where).groups(16)
+
+
+def test_tasks_may_share_the_moment_that_they_plan_and_nothing_else() -> None:
+    one, other = (Draws.of(1, task, [4, 9], moments="all") for task in "ab")
+    assert np.array_equal(one.uniform("plan", 3), other.uniform("plan", 3))
+    assert np.array_equal(one.row(1).uniform("plan", 3)[0], one.uniform("plan", 3)[1])
+    assert not np.array_equal(one.uniform("flip", 3), other.uniform("flip", 3))
+    assert np.array_equal(one.uniform("flip", 3), Draws.of(1, "a", [4, 9]).uniform("flip", 3))
+    assert not np.array_equal(one.uniform("plan", 3), Draws.of(1, "a", [4, 9]).uniform("plan", 3))

@@ -18,7 +18,7 @@ from unreel.pipelines.failures import FailurePolicy
 from unreel.pipelines.loader import Loader, Step
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.plan import Plan, Span, Window
-from unreel.pipelines.pretext import Correspondence, ShuffleAndLearn
+from unreel.pipelines.pretext import ArrowOfTime, Correspondence, ShuffleAndLearn
 from unreel.pipelines.pretext.task import Needs, PretextBatch
 from unreel.shards.catalogue import Catalogue
 from unreel.shards.errors import PlanImpossible, StateMismatch, TooManyFailures
@@ -151,14 +151,15 @@ def test_planes_are_shared_too(make: Any) -> None:
     check_equal_to_own_loaders(make, THREE, steps=2, pixels="yuv420")
 
 
-def test_real_tasks_share_a_decode(make: Any) -> None:
+@pytest.mark.parametrize("share_moments", [False, True])
+def test_real_tasks_share_a_decode(make: Any, share_moments: bool) -> None:
     short = {"tau_max_seconds": 0.5, "window": 96, "crop": 80, "camera_shift": 8, "min_motion": 0.0}
     tasks = {
         "near": ShuffleAndLearn(**short, tau_min_seconds=0.1),
         "far": ShuffleAndLearn(**short, tau_min_seconds=0.2, independent_jitter=False),
         "sound": Correspondence(audio_seconds=0.5, group=4, window=96, crop=80, min_sound=0.0),
     }
-    steps = check_equal_to_own_loaders(make, tasks, steps=3)
+    steps = check_equal_to_own_loaders(make, tasks, steps=3, share_moments=share_moments)
     assert steps[0].batches["near"].inputs["frame"].shape[1] == 5
     assert all(step.batches["sound"].valid.any() for step in steps)
 
@@ -177,6 +178,19 @@ def test_pictures_are_decoded_once_and_counted_before(make: Any) -> None:
     assert f"{stats.decoded} pictures decoded instead of order" in str(stats)
     window = stats.window()
     assert window["decoded"] == stats.decoded / 32 and window["alone"] > window["decoded"]
+
+
+def test_tasks_that_share_moments_decode_less_and_belong_to_another_stream(make: Any) -> None:
+    seen = {"window": 96, "crop": 80, "camera_shift": 8, "min_motion": 0.0}
+    tasks = [
+        ShuffleAndLearn(tau_max_seconds=0.3, tau_min_seconds=0.05, **seen),
+        ArrowOfTime(frames=4, step_seconds=0.1, key_phase=False, **seen),
+    ]
+    own, shared = make(tasks), make(tasks, share_moments=True)
+    costs = [sum(loader._prepare(step).cost.decoded for step in range(8)) for loader in (own, shared)]
+    assert costs[1] < 0.85 * costs[0]
+    with pytest.raises(StateMismatch, match="share_moments: the state has False"):
+        shared.load_state_dict(own.state_dict())
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])

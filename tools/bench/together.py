@@ -33,6 +33,10 @@ def together(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="LABEL.KEY=VALUE: a setting of a task.")
     ] = None,
+    share_moments: Annotated[
+        bool,
+        typer.Option("--share-moments", help="The tasks look at the same moment of a sample where they can."),
+    ] = False,
     backend: Annotated[str, typer.Option(help="Decode backend.")] = "packets",
     threads: Annotated[int, typer.Option(help="Decode threads of every stream.", min=1)] = os.cpu_count()
     or 1,
@@ -50,7 +54,8 @@ def together(
     Example: `unreel bench together shards/ --task shuffle_and_learn --task correspondence`
     """
     tasks = _tasks(task or DEFAULT, settings or [])
-    streams = _Streams(dataset, tasks, {"backend": backend, "threads": threads, "batch_size": batch}, steps)
+    chosen = {"backend": backend, "threads": threads, "batch_size": batch, "share_moments": share_moments}
+    streams = _Streams(dataset, tasks, chosen, steps)
     contest = {ONE: streams.one, SEPARATE: streams.separate}
     figures = run_contest(contest, units=batch * steps, repeats=repeats, reference=SEPARATE)
     print_figures(
@@ -58,7 +63,7 @@ def together(
     )
     found = streams.found()
     output.print(found.text())
-    setting = {"tasks": list(tasks), "backend": backend, "threads": threads, "batch": batch, "steps": steps}
+    setting = {"tasks": list(tasks), "steps": steps, **chosen}
     write_result(
         {"machine": machine(), "setting": setting, "figures": list(map(asdict, figures)), **asdict(found)},
         json,
