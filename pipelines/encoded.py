@@ -24,7 +24,8 @@ class EncodedRow:
     """One row on its way to the decoder.
 
     Attributes:
-        shard, key, source: which sample, with the name of its data set before that of its shard where there are several; key and source are "" where the index could not be read.
+        shard, key, source: which sample, the name of the data set before that of the shard where there are several; key and
+            source are "" where the index could not be read.
         sample: None where the sample could not be read.
         plans: task → what it takes of the sample; tasks that cannot plan it are missing.
         failures: task → (stage, reason) of what went wrong.

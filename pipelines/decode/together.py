@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from unreel.pipelines.decode.backend import DecodeBackend, Decoded, TogetherBackend, batch_shapes
+from unreel.pipelines.decode.backend import DecodeBackend, Decoded, TogetherBackend
 from unreel.pipelines.ops.yuv import COLOURS, PlanarYuv
 from unreel.pipelines.plan import Plan
 from unreel.shards.errors import DecodeFailed, DecoderKilled
@@ -23,13 +23,13 @@ def decode_together(
 ) -> list[Decoded]:
     """For each task k what the backend makes of `samples[i]` by `plans[k][i]`; None plans nothing of this sample.
 
-    A frame that several tasks show is decoded once, by a `TogetherBackend`; any other decodes for each task in turn. A row that fails is tried again for each of its tasks alone, so that
-    damage which one task would not have met does not cost it anything; failures are rare, and so is that work.
+    A frame that several tasks show is decoded once, by a `TogetherBackend`; any other decodes for each task in turn.
+    A row that fails is tried again for each of its tasks alone, so that damage which one task would not have met does not
+    cost it anything; failures are rare, and so is that work.
 
     Raises:
         ValueError: the rows of a task do not make one batch, or a task has a plan for none of the samples.
     """
-    batch_shapes(samples, plans, pixels)
     if len(plans) == 1 or not isinstance(backend, TogetherBackend):
         return [_alone(backend, samples, wanted, pixels) for wanted in plans]
     found = backend.decode_together(samples, plans, pixels=pixels)

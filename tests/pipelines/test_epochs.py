@@ -79,3 +79,17 @@ def test_a_lightning_trainer_learns_from_it(loader: Any, tmp_path: Path) -> None
         trainer.fit(Model(), datamodule=lightning_data(loader(), steps=2))
     expected = loader()
     assert seen == [expected.batch(step).keys for step in range(4)]
+
+
+def test_lightning_moves_the_batches_of_several_tasks(
+    tiny_catalogue: Catalogue, toy_task: Any, toy_backend: Any
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        utilities = pytest.importorskip("lightning.fabric.utilities")
+    tasks = {"one": toy_task(), "other": toy_task()}
+    with Loader(tiny_catalogue, tasks, batch_size=8, seed=3, split=None, backend=toy_backend()) as loader:
+        batch = next(iter(Epochs(loader)))
+    moved = utilities.move_data_to_device(batch, torch.device("meta"))
+    assert list(moved) == ["one", "other"]
+    assert all(part.inputs["mean"].is_meta and part.keys == batch[name].keys for name, part in moved.items())
