@@ -63,11 +63,23 @@ class OptimiserConfig(Section, frozen=True, kw_only=True):
 class ScheduleConfig(Section, frozen=True, kw_only=True):
     """The learning rate over the steps: a function of the step alone, never of the clock."""
 
-    name: Literal["cosine", "constant"] = "cosine"
+    name: Literal["cosine", "constant", "stairs"] = "cosine"
     warmup_steps: Whole = 0
     """Steps of linear rise from 0."""
     floor: Share = 0.0
     """Share of the peak at which `cosine` ends."""
+    drops: tuple[Count, ...] = ()
+    """Steps, ascending, from each of which on `stairs` multiplies the rate by `drop`."""
+    drop: Share = 0.1
+    """Factor of each step in `drops`."""
+
+    def __post_init__(self) -> None:
+        if self.drops and self.name != "stairs":
+            raise ValueError(
+                f"drops = {list(self.drops)}: only the schedule 'stairs' has them, not {self.name!r}"
+            )
+        if list(self.drops) != sorted(set(self.drops)):
+            raise ValueError(f"drops = {list(self.drops)}: must ascend")
 
 
 class TrainConfig(Section, frozen=True, kw_only=True):

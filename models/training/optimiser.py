@@ -28,12 +28,14 @@ def build_optimiser(model: nn.Module, config: OptimiserConfig) -> Optimizer:
 def learning_rate_share(step: int, *, steps: int, config: ScheduleConfig) -> float:
     """Learning rate of step number `step` (from 0), as a share of its peak.
 
-    The cosine is that of SGDR (Loshchilov and Hutter, ICLR 2017) without restarts, over the steps after the warm-up.
+    `stairs` is what the pretext papers of 2016 to 2018 train with. The cosine is that of SGDR (Loshchilov and Hutter, ICLR 2017) without restarts, over the steps after the warm-up.
     """
     if step < config.warmup_steps:
         return (step + 1) / config.warmup_steps
     if config.name == "constant":
         return 1.0
+    if config.name == "stairs":
+        return config.drop ** sum(step >= at for at in config.drops)
     progress = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
     return config.floor + (1 - config.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
