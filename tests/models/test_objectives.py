@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unreel.models.objectives import OBJECTIVES, Correspondence, Objective, ShuffleAndLearn
-from unreel.models.objectives.correspondence import DistanceHead
+from unreel.models.objectives.correspondence import DistanceHead, MapHead
 from unreel.models.objectives.objective import decide
 from unreel.models.towers import Tower, build_tower
 from unreel.pipelines.pretext import TASKS, PretextBatch
@@ -19,6 +19,7 @@ HEADS = [
     ("shuffle_and_learn", "hidden"),
     ("correspondence", "fusion"),
     ("correspondence", "distance"),
+    ("correspondence", "localise"),
 ]
 
 
@@ -163,9 +164,32 @@ def test_distance_by_hand() -> None:
     assert torch.allclose(head.distance(seen, heard), (a - b).square().sum(1).sqrt(), atol=1e-4)
 
 
+@torch.no_grad()
+def test_map_by_hand() -> None:
+    head, seen, heard = MapHead(4, 5, hidden=3), torch.randn(2, 4, 3, 6), torch.randn(2, 5)
+    head.calibration.weight.fill_(0.7)
+    head.calibration.bias.fill_(-0.2)
+    scores = head.scores(seen, heard)
+    sound = head.audio(heard)
+    for row, line, column in ((0, 0, 0), (1, 2, 5), (1, 1, 3)):
+        place = head.frame(seen[row, :, line, column][None, :, None, None]).flatten()
+        assert torch.allclose(scores[row, line, column], 0.7 * place @ sound[row] - 0.2, atol=1e-5)
+    logits = head(seen, heard)
+    assert torch.allclose(logits[:, 1] - logits[:, 0], scores.flatten(1).max(1).values)
+
+
+def test_maps_are_those_of_the_stage_asked_for(sound_batch: MakeBatch) -> None:
+    towers = towers_of(Correspondence)
+    first = Correspondence(towers, head="localise", stage="conv1")
+    assert first.maps(towers, sound_batch(0)).shape == (16, 16, 16) and first.readout == "whole"
+    assert Correspondence(towers, head="localise").maps(towers, sound_batch(0)).shape == (16, 8, 8)
+    with pytest.raises(ValueError, match="only the head 'localise' looks at a map, this is 'fusion'"):
+        Correspondence(towers, stage="conv1")
+
+
 def test_wrong_choices_are_listed() -> None:
     towers = towers_of(Correspondence)
-    with pytest.raises(ValueError, match="head 'cosine': choose one of fusion, distance"):
+    with pytest.raises(ValueError, match="head 'cosine': choose one of fusion, distance, localise"):
         Correspondence(towers, head="cosine")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="head 'deep': choose 'linear' or 'hidden'"):
         ShuffleAndLearn(towers, head="deep")  # type: ignore[arg-type]
