@@ -41,16 +41,16 @@ class Correspondence(Objective):
         head: Literal["fusion", "distance", "localise"] = "fusion",
         hidden: int = 128,
         class_weights: ClassWeights = "balanced",
-        stage: str | None = None,
+        stage: str = "",
     ) -> None:
         super().__init__()
         heads = {"fusion": FusionHead, "distance": DistanceHead, "localise": MapHead}
         if head not in heads:
             raise ValueError(f"head {head!r}: choose one of {', '.join(heads)}")
-        if stage is not None and head != "localise":
+        if stage and head != "localise":
             raise ValueError(f"stage {stage!r}: only the head 'localise' looks at a map, this is {head!r}")
         self.class_weights: ClassWeights = class_weights
-        self.stage = towers["frame"].map_stage(stage) if head == "localise" else None
+        self.stage = towers["frame"].map_stage(stage or None) if head == "localise" else None
         seen = towers["frame"].embed_dim if self.stage is None else towers["frame"].channels[self.stage]
         self.head = heads[head](seen, towers["audio"].embed_dim, hidden=hidden)
 

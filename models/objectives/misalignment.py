@@ -34,12 +34,12 @@ class Misalignment(Objective):
         towers: Mapping[str, Tower],
         *,
         hidden: int = 128,
-        video_stage: str | None = None,
-        audio_stage: str | None = None,
+        video_stage: str = "",
+        audio_stage: str = "",
     ) -> None:
         super().__init__()
         wanted = {"video": video_stage, "audio": audio_stage}
-        self.stages = {kind: towers[kind].map_stage(stage) for kind, stage in wanted.items()}
+        self.stages = {kind: towers[kind].map_stage(stage or None) for kind, stage in wanted.items()}
         channels = [towers[kind].channels[stage] for kind, stage in self.stages.items()]
         self.trunk = FusionTrunk(*channels, hidden=hidden)
 
