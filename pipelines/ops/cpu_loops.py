@@ -16,27 +16,7 @@ from numba import carray, njit, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
 
-__all__ = ["BLOCK", "FIELDS", "REACH", "has_shuffle", "render_views"]
-
-FIELDS: Final = (
-    "frame",
-    "colours",
-    "height",
-    "width",
-    "down",
-    "along",
-    "transpose",
-    "radius",
-    "target",
-    "top_red",
-    "left_red",
-    "top_green",
-    "left_green",
-    "top_blue",
-    "left_blue",
-)
-"""Columns of a view's numbers: its frame among all, its row's colours as in `yuv.COLOURS`, height and width of the cut,
-its tables, whether it is transposed, the blur's radius, its place in the result, and where each channel is cut."""
+__all__ = ["BLOCK", "REACH", "has_shuffle", "render_views"]
 
 BLOCK: Final = 8
 """Pixels of a line that are made at once."""
@@ -50,6 +30,7 @@ PAD: Final = 64
 REACH: Final = 14
 """Furthest first tap of a block from its least, in pixels, that one load of 16 bytes still holds with its pair."""
 
+# Columns as `jobs.JOB_FIELDS` has them.
 _FRAME, _COLOURS, _HEIGHT, _WIDTH, _DOWN, _ALONG, _TRANSPOSE, _RADIUS, _TARGET, _TOP_LEFT = range(10)
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
@@ -478,7 +459,7 @@ def render_views(
         pixels: addresses of interleaved pixels twice, or of luma and chroma where `planar`.
         extent: (height, width) of the frames.
         shifted: whether channels are cut at places of their own.
-        jobs: i64 `[N, len(FIELDS)]`.
+        jobs: i64 `[N, columns]`, see `jobs.py`.
         size: (height, width) of the result.
         along: base i64 `[K, blocks]`, offset i32 and mask u8 `[K, blocks, 16]`, weight i16 `[K, blocks, pairs, 16]`, bits i64 `[K]`.
         near: whether `mask` holds all offsets and this processor shuffles by it.

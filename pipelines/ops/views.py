@@ -104,7 +104,7 @@ def render(pictures: Pictures, views: Views, *, implementation: str = "auto") ->
 
 def kernel_of(device: torch.device) -> str:
     """Name of the implementation that `render` takes on a device: a part of what a run's numbers depend on."""
-    return {"cpu": "numba"}.get(device.type, "reference")
+    return {"cpu": "numba", "cuda": "triton"}.get(device.type, "reference")
 
 
 def _implementation(name: str) -> Callable[[Pictures, Views], Tensor]:
@@ -113,6 +113,10 @@ def _implementation(name: str) -> Callable[[Pictures, Views], Tensor]:
         from unreel.pipelines.ops import cpu
 
         return cpu.render
+    if name == "triton":
+        from unreel.pipelines.ops import cuda
+
+        return cuda.render
     from unreel.pipelines.ops import reference
 
     return reference.render

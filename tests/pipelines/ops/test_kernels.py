@@ -22,12 +22,14 @@ TOLERANCE = 1e-5
 """Of normalised values, which lie in [-2.2, 2.7]; a level is 0.017."""
 
 
-def drawn(seed: int, *, planar: bool = False, times: int = 3, **wanted: Any) -> tuple[Pictures, Views]:
+def drawn(
+    seed: int, *, planar: bool = False, times: int = 3, small: bool = False, **wanted: Any
+) -> tuple[Pictures, Views]:
     """Random pictures and views that use every field but for those in `wanted`."""
     rng = np.random.default_rng(seed)
-    rows, count = int(rng.integers(1, 5)), int(rng.integers(1, 5))
-    height, width = (2 * int(side) for side in rng.integers(6, 40, 2))
-    side = int(rng.integers(2, 48))
+    rows, count = (1, 2) if small else rng.integers(1, 5, 2).tolist()
+    height, width = (2 * int(side) for side in rng.integers(6, 12 if small else 40, 2))
+    side = int(rng.integers(8, 12) if small else rng.integers(2, 48))
     cut = {"height": int(rng.integers(1, height + 1 - 2)), "width": int(rng.integers(1, width + 1 - 2))}
     views = {
         "top": 1 + rng.integers(0, height - 2 - cut["height"] + 1, (rows, count)),
@@ -195,3 +197,53 @@ def test_processors_without_the_named_instructions_give_the_same(tmp_path: Any) 
     code = [sys.executable, "-W", "ignore", "-c", PLAIN, here]
     done = subprocess.run(code, check=False, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+INTERPRETED = """
+import sys
+from dataclasses import replace
+import torch
+sys.path.insert(0, sys.argv[1])
+from test_kernels import drawn
+from unreel.pipelines.ops import cuda, reference
+from unreel.pipelines.ops.colour import Colour
+for seed in range(3):
+    pictures, views = drawn(seed, planar=seed == 1, small=True)
+    plain = Colour.unchanged(*views.top.shape)
+    for chosen in (views, replace(views, blur=None), replace(views, blur=None, colour=plain)):
+        found, expected = cuda.render(pictures, chosen), reference.render(pictures, chosen)
+        assert found.shape == expected.shape and found.is_contiguous(), seed
+        assert (found - expected).abs().max() < 1e-5, (seed, (found - expected).abs().max())
+half = replace(views, dtype=torch.bfloat16)
+found, expected = cuda.render(pictures, half), cuda.render(pictures, views)
+# The interpreter cuts where a GPU rounds.
+assert found.dtype == torch.bfloat16 and (found.float() - expected).abs().max() < 0.02
+"""
+
+
+def test_triton_in_its_interpreter_gives_the_numbers_of_the_reference() -> None:
+    """Triton decides when it is imported whether it interprets: a process of its own."""
+    code = [sys.executable, "-W", "ignore", "-c", INTERPRETED, os.path.dirname(__file__)]
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    done = subprocess.run(code, check=False, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("blurred", [False, True])
+def test_triton_on_a_gpu_gives_the_numbers_of_the_cpu(planar: bool, blurred: bool) -> None:
+    rng = np.random.default_rng(1)
+    pictures = pixels(rng, (32, 5, 128, 128), planar)
+    views = Views(
+        top=rng.integers(0, 17, (32, 5)),
+        left=rng.integers(0, 17, (32, 5)),
+        crop=(112, 112),
+        size=(96, 96),
+        flip=rng.random(32) < 0.5,
+        colour=colours(rng, 32, 5),
+        blur=rng.uniform(0, 2, (32, 5)).astype(np.float32) if blurred else None,
+    )
+    found = render(pictures.to("cuda"), views)
+    assert found.is_cuda
+    torch.testing.assert_close(found.cpu(), render(pictures, views), atol=TOLERANCE, rtol=0)
