@@ -4,6 +4,7 @@ import typer
 
 from unreel.tools.bench.alignment import alignment
 from unreel.tools.bench.build import build
+from unreel.tools.bench.kernels import kernels
 from unreel.tools.bench.loader import loader
 from unreel.tools.bench.profiles import profiles
 from unreel.tools.bench.together import together
@@ -22,6 +23,7 @@ bench = typer.Typer(
 )
 bench.command("alignment")(alignment)
 bench.command("build")(build)
+bench.command("kernels")(kernels)
 bench.command("loader")(loader)
 bench.command("profiles")(profiles)
 bench.command("together")(together)

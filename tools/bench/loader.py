@@ -13,7 +13,7 @@ import typer
 from unreel.tools.bench.contest import machine, print_figures, run_contest
 from unreel.tools.console import console, write_result
 
-__all__ = ["loader"]
+__all__ = ["dataset_or_generated", "loader"]
 
 REFERENCE: Final = "ffmpeg"
 
@@ -57,7 +57,7 @@ def loader(
     """
     from unreel.tools.bench.contestants import Setting, contestants
 
-    with _dataset(dataset) as folder:
+    with dataset_or_generated(dataset) as folder:
         setting = Setting(
             folder=folder,
             threads=threads,
@@ -77,7 +77,8 @@ def loader(
 
 
 @contextmanager
-def _dataset(dataset: Path | None) -> Iterator[Path]:
+def dataset_or_generated(dataset: Path | None) -> Iterator[Path]:
+    """The folder of shards that was named, or a small generated world for as long as the context lasts."""
     if dataset is not None:
         yield dataset
         return
