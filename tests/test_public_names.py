@@ -38,6 +38,9 @@ PUBLIC = {
         balanced_accuracy bootstrap calibrate classify difference encode evaluate evaluate_readouts
         find_knowledge knn_predict low_level r_squared regress still_batches teach_objective"""
     ),
+    "unreel.models.export": (
+        """SavedTower largest_difference load_tower save_tower write_onnx write_program"""
+    ),
     "unreel.models.objectives": (
         """ArrowOfTime Colourisation Correspondence Decisions Errors Jigsaw METRICS Misalignment
         OBJECTIVES Objective OddOneOut Outcome Rankings Rotation SequenceSorting ShuffleAndLearn

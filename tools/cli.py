@@ -31,6 +31,8 @@ COMMANDS: Final = {
     "eval": "unreel.tools.eval",
     "runs": "unreel.tools.runs",
     "offset": "unreel.tools.offset",
+    "export": "unreel.tools.export",
+    "features": "unreel.tools.features",
     "report": "unreel.tools.report",
     "demo": "unreel.tools.demo",
     "bench": "unreel.tools.bench.command",
