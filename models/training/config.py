@@ -154,7 +154,8 @@ def format_toml(config: RunConfig) -> str:
         tables = content.items() if section == "towers" else [("", content)]
         for kind, table in tables:
             lines += ["", f"[{section}.{kind}]" if kind else f"[{section}]"]
-            lines += [f"{key} = {_toml_value(value)}" for key, value in table.items()]
+            # TOML has no null: a setting that is None has None as its default, or it could not have been set.
+            lines += [f"{key} = {_toml_value(value)}" for key, value in table.items() if value is not None]
     return "\n".join(lines[1:]) + "\n"
 
 

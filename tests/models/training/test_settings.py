@@ -32,6 +32,11 @@ def test_settings_survive_toml() -> None:
     assert parse_config(format_toml(config())) == config()
 
 
+def test_a_setting_that_is_none_is_left_out_since_toml_has_no_null() -> None:
+    given = msgspec.structs.replace(config(), objective={"stage": None, "hidden": 8})
+    assert parse_config(format_toml(given)).objective == {"hidden": 8}
+
+
 def test_a_text_that_is_no_recipe_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="not a recipe"):
         parse_config("[train]\nsteps = 0\n")
