@@ -22,7 +22,7 @@ PUBLIC = {
         choose_start draw_channel_shift draw_colours draw_offsets draw_roles even_step
         frame_difference is_negative moments_of nearest_difference place_sound place_tiles
         place_window role_of sounding_share split_channels standardise_tiles step_difference
-        swap_partners turning_walks uncut_starts walkable_gaps"""
+        straight_walks swap_partners turning_walks uncut_starts walkable_gaps"""
     ),
     "unreel.pipelines.ops": (
         """Colour FEATURES Pictures PlanarYuv Views crop denormalise flip_rows log_mel log_spectrogram
@@ -30,8 +30,8 @@ PUBLIC = {
     ),
     "unreel.pipelines.pretext": (
         """ArrowOfTime Colourisation Correspondence Jigsaw Look Misalignment Needs OddOneOut
-        PretextBatch PretextTask Rotation SequenceSorting ShuffleAndLearn SyncOffset Synchronisation
-        TASKS TrainableTask make_task"""
+        PretextBatch PretextTask Rotation SequenceSorting ShuffleAndLearn SyncOffset
+        Synchronisation TASKS TrainableTask make_task"""
     ),
     "unreel.models.evaluation": (
         """Encoder Estimate Examples Features Finding Frozen PretextScore Thumbnail auc

@@ -15,7 +15,7 @@ from unreel.pipelines.guards.channel_shift import draw_channel_shift
 from unreel.pipelines.guards.channel_split import split_channels
 from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
-from unreel.pipelines.guards.equal_gaps import turning_walks, walkable_gaps
+from unreel.pipelines.guards.equal_gaps import straight_walks, turning_walks, walkable_gaps
 from unreel.pipelines.guards.key_phase import even_step
 from unreel.pipelines.guards.motion_window import choose_start
 from unreel.pipelines.guards.partner_swap import Roles, Swap, draw_roles, is_negative, role_of, swap_partners
@@ -54,6 +54,7 @@ __all__ = [
     "split_channels",
     "standardise_tiles",
     "step_difference",
+    "straight_walks",
     "swap_partners",
     "turning_walks",
     "uncut_starts",

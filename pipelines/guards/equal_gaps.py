@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["turning_walks", "walkable_gaps"]
+__all__ = ["straight_walks", "turning_walks", "walkable_gaps"]
 
 
 def walkable_gaps(candidates: NDArray[np.int64], *, apart: int) -> NDArray[np.int64]:
@@ -32,6 +32,13 @@ def walkable_gaps(candidates: NDArray[np.int64], *, apart: int) -> NDArray[np.in
     return chosen
 
 
+def straight_walks(gaps: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Times of walks that start at 0 and go on by the `gaps`: i64 `[..., steps]` → `[..., steps + 1]`."""
+    times = np.zeros((*gaps.shape[:-1], gaps.shape[-1] + 1), np.int64)
+    np.cumsum(gaps, axis=-1, out=times[..., 1:])
+    return times
+
+
 def turning_walks(gaps: NDArray[np.int64], *, apart: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Every walk with a turn: its times, the earliest 0, i64 `[S, walks, steps + 1]`, and which of them will do.
 
@@ -42,8 +49,7 @@ def turning_walks(gaps: NDArray[np.int64], *, apart: int) -> tuple[NDArray[np.in
         gaps: i64 `[S, steps]`, lengths of the steps.
         apart: smallest distance between any two frames.
     """
-    times = np.cumsum(_turns(gaps.shape[1]) * gaps[:, None], axis=2)
-    times = np.pad(times, ((0, 0), (0, 0), (1, 0)))
+    times = straight_walks(_turns(gaps.shape[1]) * gaps[:, None])
     times -= times.min(axis=2, keepdims=True)
     nearest = np.diff(np.sort(times, axis=2), axis=2).min(axis=2)
     return times, nearest >= apart

@@ -16,7 +16,7 @@ from unreel.pipelines.draws import Draws
 from unreel.pipelines.guards.camera_shift import draw_offsets
 from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
-from unreel.pipelines.guards.equal_gaps import turning_walks, walkable_gaps
+from unreel.pipelines.guards.equal_gaps import straight_walks, turning_walks, walkable_gaps
 from unreel.pipelines.guards.similar_frames import step_difference
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import Views, render
@@ -30,7 +30,7 @@ from unreel.shards.sample import Sidecar, Video
 
 __all__ = ["OddOneOut"]
 
-_CANDIDATES: Final = 32
+_CANDIDATES: Final = 16
 """Gaps drawn for each sequence until some can be walked with a turn; one in three or more can."""
 
 _PLAN_FACTS: Final = (
@@ -150,9 +150,14 @@ class OddOneOut:
         if video is None:
             raise PlanImpossible(f"sample {sidecar.key}: {self.name} takes pictures and the sample has none")
         odd = int(draws.integers("odd", 0, self.sequences)[0])
-        times, motion = self._place(sidecar, video, self._times(sidecar, video, odd, draws), draws)
-        at = draws.uniform("window", 2)[0].tolist()
-        window = place_window(sidecar, size=self.window, at=(at[0], at[1]), inside=self.content_box)
+        each = draws.uniform("sequences", 3, self.sequences)[0]
+        turn, down, aside = draws.uniform("plan", 3)[0].tolist()
+        gaps = self._gaps(sidecar, video, draws)
+        times = straight_walks(gaps)
+        times[each[0] < self.backwards] = times[each[0] < self.backwards, ::-1]
+        times[odd] = self._out_of_order(gaps[odd], self._gap_range(video)[0], turn)
+        times, motion = self._place(sidecar, video, times, each[1:])
+        window = place_window(sidecar, size=self.window, at=(down, aside), inside=self.content_box)
         keys, rate = video.packets.key_frames, float(video.frame_rate)
         return Plan(
             frames=times.ravel().astype(np.int32),
@@ -169,19 +174,14 @@ class OddOneOut:
             },
         )
 
-    def _times(self, sidecar: Sidecar, video: Video, odd: int, draws: Draws) -> NDArray[np.int64]:
-        """When each frame is shown, the earliest of its sequence at 0: i64 `[sequences, frames]`."""
+    def _gaps(self, sidecar: Sidecar, video: Video, draws: Draws) -> NDArray[np.int64]:
+        """Distances of neighbouring frames, i64 `[sequences, frames - 1]`, drawn alike for all sequences."""
         low, high = self._gap_range(video)
         candidates = draws.integers("gaps", low, high + 1, _CANDIDATES, self.sequences, self.frames - 1)[0]
         try:
-            gaps = walkable_gaps(candidates, apart=low) if self.equal_gaps else candidates[0]
+            return walkable_gaps(candidates, apart=low) if self.equal_gaps else candidates[0]
         except ValueError as error:
             raise PlanImpossible(f"sample {sidecar.key}: {error} (gap_max_seconds)") from error
-        times = np.pad(np.cumsum(gaps, axis=1), ((0, 0), (1, 0)))
-        backwards = draws.chance("backwards", self.backwards, self.sequences)[0]
-        times[backwards] = times[backwards, ::-1]
-        times[odd] = self._out_of_order(gaps[odd], low, float(draws.uniform("order")[0]))
-        return times
 
     def _out_of_order(self, gaps: NDArray[np.int64], apart: int, at: float) -> NDArray[np.int64]:
         """Times of the odd sequence, i64 `[frames]`: neither ascending nor descending."""
@@ -191,17 +191,16 @@ class OddOneOut:
             return walks[int(at * len(walks))]
         # In lexicographic order the first is the identity and the last its reversal.
         permutations = orders(self.frames)[1:-1]
-        return np.pad(np.cumsum(gaps), (1, 0))[permutations[int(at * len(permutations))]]
+        return straight_walks(gaps)[permutations[int(at * len(permutations))]]
 
     def _place(
-        self, sidecar: Sidecar, video: Video, times: NDArray[np.int64], draws: Draws
+        self, sidecar: Sidecar, video: Video, times: NDArray[np.int64], at: NDArray[np.float32]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The sequences in the clip, and the motion of the window that each lies in, f32 `[sequences]`.
 
         All windows are as long as the longest sequence could be, whichever is odd.
         """
         span = (self.frames - 1) * self._gap_range(video)[1] + 1
-        at = draws.uniform("place", 2, self.sequences)[0]
         windows = [
             place_time(
                 sidecar, video, span=span, at=place, by_motion=self.motion_window, uncut=self.scene_cuts

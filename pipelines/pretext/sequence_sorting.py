@@ -16,6 +16,7 @@ from unreel.pipelines.guards.camera_shift import draw_offsets
 from unreel.pipelines.guards.channel_split import split_channels
 from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
+from unreel.pipelines.guards.equal_gaps import straight_walks
 from unreel.pipelines.guards.similar_frames import nearest_difference
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import Views, render
@@ -158,7 +159,7 @@ class SequenceSorting:
             by_motion=self.motion_window,
             uncut=self.scene_cuts,
         )
-        return (first + np.pad(np.cumsum(gaps), (1, 0))).astype(np.int32), motion
+        return (first + straight_walks(gaps)).astype(np.int32), motion
 
     def build(self, media: MediaBatch, draws: Draws) -> PretextBatch:
         """Input `frame` f32 `[B, 4, 3, size, size]`, normalised, in the order that is shown; targets i64 `[B]`.
