@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, get_args
 from unreel.pipelines.media import SampleFailure
 from unreel.shards.errors import TooManyFailures
 
-__all__ = ["QUARANTINE", "FailureLog", "FailurePolicy", "describe"]
+__all__ = ["QUARANTINE", "FailureLog", "FailurePolicy", "describe", "join_states", "part_of_state"]
 
 QUARANTINE: Final = "quarantine"
 """Stage of a row whose sample is not tried any more, because it has killed decoder processes."""
@@ -174,6 +174,46 @@ class FailureLog:
     def __str__(self) -> str:
         named = "; ".join(f"{name} ({why})" for name, why in self.names.items())
         return f"{self.failed} of {self.rows} rows failed: {named or 'none'}"
+
+
+def join_states(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The state of one loader that saw what the loaders of all ranks saw; they differ in `failures` only."""
+    joined = dict(states[0])
+    logs = [state["failures"] for state in states if "failures" in state]
+    if logs:
+        joined["failures"] = _joined(logs)
+    return joined
+
+
+def part_of_state(state: Mapping[str, Any], rank: int) -> dict[str, Any]:
+    """What the loader of `rank` goes on from: rank 0 from all of it, the others without the counts, which add up again."""
+    if rank == 0 or "failures" not in state:
+        return dict(state)
+    log = state["failures"]
+    empty = FailureLog(FailurePolicy(), log["tasks"]).state_dict()
+    return {**state, "failures": {**empty, "quarantine": log["quarantine"]}}
+
+
+def _joined(logs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    names: dict[str, str] = {}
+    for log in reversed(logs):
+        names |= log["names"]
+    return {
+        "rows": sum(log["rows"] for log in logs),
+        "failed": sum(log["failed"] for log in logs),
+        "tasks": {
+            task: {
+                "failed": sum(log["tasks"][task]["failed"] for log in logs),
+                # Rows of all ranks failed in a row only where those of each did.
+                "run": min(log["tasks"][task]["run"] for log in logs),
+            }
+            for task in logs[0]["tasks"]
+        },
+        "names": dict(list(names.items())[:_REMEMBERED]),
+        "quarantine": list(dict.fromkeys(name for log in logs for name in log["quarantine"])),
+        "stages": dict(sum((Counter(log["stages"]) for log in logs), Counter())),
+        "shards": dict(sum((Counter(log["shards"]) for log in logs), Counter()).most_common(_REMEMBERED)),
+    }
 
 
 def describe(failures: Sequence[SampleFailure]) -> str:

@@ -57,8 +57,8 @@ class Ticker:
 
 
 @contextmanager
-def progress(total: int | None, description: str) -> Iterator[Ticker]:
-    """A progress bar over `total` units; None for an unknown total."""
+def progress(total: int | None, description: str, *, show: bool = True) -> Iterator[Ticker]:
+    """A progress bar over `total` units; None for an unknown total. Without `show` it is there and not seen."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -66,7 +66,9 @@ def progress(total: int | None, description: str) -> Iterator[Ticker]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+    with Progress(
+        *columns, console=console, disable=not (show and console.is_terminal), transient=True
+    ) as bar:
         yield Ticker(bar, description, total)
 
 

@@ -1,4 +1,4 @@
-"""`unreel train`: train the towers of a recipe on a folder of shards."""
+"""`unreel train`: train the towers of a recipe on a folder of shards, in one process or in each that torchrun starts."""
 
 import signal
 from contextlib import ExitStack
@@ -13,6 +13,7 @@ from unreel.tools.data import data_overrides, open_data
 if TYPE_CHECKING:
     from unreel.models.training import RunConfig, RunFolder, TrainingResult
     from unreel.models.training.log import Row
+    from unreel.models.training.ranks import Ranks
     from unreel.pipelines.loader import Loader
 
 __all__ = ["run_training", "train"]
@@ -57,44 +58,69 @@ def train(
 
         unreel train shuffle_and_learn --data clips=0.7 --data more-clips=0.3 --set 'data.filters={luma=[16,240]}'
 
+    Several GPUs, or several processes on CPU, share each batch; every rank is started with the same words (docs/training.md):
+
+        torchrun --nproc-per-node 8 --no-python unreel train shuffle_and_learn --data clips --out runs/order --resume
+
     RUN holds recipe.toml, metrics.jsonl, checkpoints/ and tensorboard/ (`tensorboard --logdir RUN`). SIGTERM and Ctrl-C
     save a checkpoint and stop with exit code 143 and 130; `--resume` then repeats what an unbroken run would have
     done, on CPU to the last bit.
     """
     from unreel.models.training import RunFolder
+    from unreel.models.training.ranks import joined_ranks
     from unreel.tools.recipe import read_recipe
 
     config = read_recipe(recipe, overrides=[*data_overrides(data or []), *(overrides or [])])
-    result = run_training(config, RunFolder(out), resume=resume)
-    _tell(result, out)
-    write_result(_result_table(result, out), json)
+    with joined_ranks() as ranks:
+        result = run_training(config, RunFolder(out), resume=resume, ranks=ranks)
+    if ranks.leads:
+        _tell(result, out)
+        write_result(_result_table(result, out), json)
     if result.stopped.startswith("SIG"):
         raise typer.Exit(_SIGNAL_BASE + signal.Signals[result.stopped])
 
 
-def run_training(config: "RunConfig", folder: "RunFolder", *, resume: bool = False) -> "TrainingResult":
-    """Resolve a recipe's `auto` choices, open its loaders, and train.
+def run_training(
+    config: "RunConfig", folder: "RunFolder", *, resume: bool = False, ranks: "Ranks | None" = None
+) -> "TrainingResult":
+    """Resolve a recipe's `auto` choices, open this rank's loaders, and train; without `ranks` this process is alone.
 
     Raises:
-        ValueError: the recipe names no shards, or nothing in them suits the task.
+        ValueError: the recipe names no shards, nothing in them suits the task, or the batch does not divide by the ranks.
         StateMismatch: the folder holds a run with other settings.
     """
     from unreel.models.training import Trainer
+    from unreel.models.training.ranks import ALONE
     from unreel.models.training.run import continue_config
 
+    ranks = ranks or ALONE
     if resume and folder.recipe.exists():
         config = continue_config(folder.read_config(), config)
     with ExitStack() as stack:
-        config, loader, validation = _prepare(config, stack)
-        ticker = stack.enter_context(progress(config.train.steps, "starting"))
+        config, loader, validation = _prepare(config, stack, ranks)
+        ticker = stack.enter_context(progress(config.train.steps, "starting", show=ranks.leads))
         trainer = Trainer(
-            config, loader=loader, validation=validation, folder=folder, listeners=[_Screen(ticker)]
+            config,
+            loader=loader,
+            validation=validation,
+            folder=folder,
+            listeners=[_Screen(ticker)],
+            ranks=ranks,
         )
+        if ranks.leads and ranks.size > 1:
+            console.print(_division(config, ranks), markup=False, soft_wrap=True)
         result = trainer.train(resume=resume)
+        if not ranks.leads:
+            return result
         _note_pace(loader, folder)
         console.print(f"loader: {loader.stats}", markup=False, soft_wrap=True)
         console.print(f"samples: {loader.failures.summary()}", markup=False, soft_wrap=True)
         return result
+
+
+def _division(config: "RunConfig", ranks: "Ranks") -> str:
+    rows, device = config.train.batch_size // ranks.size, ranks.device(config.train.device).type
+    return f"{ranks.size} ranks on {device}: {rows} of {config.train.batch_size} clips of each step on each"
 
 
 def _note_pace(loader: "Loader", folder: "RunFolder") -> None:
@@ -143,29 +169,46 @@ class _Screen:
         """The bar closes itself."""
 
 
-def _prepare(config: "RunConfig", stack: ExitStack) -> tuple["RunConfig", "Loader", "Loader | None"]:
+def _prepare(
+    config: "RunConfig", stack: ExitStack, ranks: "Ranks"
+) -> tuple["RunConfig", "Loader", "Loader | None"]:
     """The resolved settings, the loader of the training sources and that of the held-out ones; `stack` closes both."""
     import msgspec
 
     from unreel.models.training.environment import resolve
 
     config = msgspec.structs.replace(config, train=resolve(config.train))
-    loader = stack.enter_context(_open_loader(config, split="train"))
-    backend = msgspec.structs.replace(config.loader, backend=loader.backend.name)
-    config = msgspec.structs.replace(config, loader=backend)
+    if ranks.size > 1 and config.loader.backend == "auto":
+        config = _with_backend(config, ranks.led(lambda: _measured_backend(config, ranks)))
+    loader = stack.enter_context(_open_loader(config, split="train", ranks=ranks))
+    config = _with_backend(config, loader.backend.name)
     if not config.data.holdout:
         return config, loader, None
-    return config, loader, stack.enter_context(_open_loader(config, split="val"))
+    return config, loader, stack.enter_context(_open_loader(config, split="val", ranks=ranks))
 
 
-def _open_loader(config: "RunConfig", *, split: str) -> "Loader":
+def _with_backend(config: "RunConfig", name: str) -> "RunConfig":
+    import msgspec
+
+    return msgspec.structs.replace(config, loader=msgspec.structs.replace(config.loader, backend=name))
+
+
+def _measured_backend(config: "RunConfig", ranks: "Ranks") -> str:
+    """What `auto` chooses on rank 0, for all ranks."""
+    from dataclasses import replace
+
+    with _open_loader(config, split="train", ranks=replace(ranks, size=1)) as loader:
+        return loader.backend.name
+
+
+def _open_loader(config: "RunConfig", *, split: str, ranks: "Ranks") -> "Loader":
     from unreel.models.training import build_task
     from unreel.pipelines.loader import FailurePolicy, Loader
     from unreel.tools.twin import with_settings
 
     task = build_task(config.task)
     # Which samples suit is found out once and kept; on a large data set that takes minutes.
-    with progress(None, "selecting samples") as ticker:
+    with progress(None, "selecting samples", show=ranks.leads) as ticker:
         return Loader(
             open_data(config.data.shards),
             # Held-out batches are always the same: no curriculum.
@@ -181,7 +224,9 @@ def _open_loader(config: "RunConfig", *, split: str) -> "Loader":
             threads=config.loader.threads,
             workers=config.loader.workers,
             failures=FailurePolicy(mode=config.loader.failures),
-            device=config.train.device,
+            device=ranks.device(config.train.device),
+            rank=ranks.rank,
+            world_size=ranks.size,
             prefetch=config.loader.prefetch,
             progress=ticker.follow,
         )

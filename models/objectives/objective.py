@@ -1,6 +1,8 @@
 """What every objective is, and the masked cross-entropy that tasks with classes share."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import ClassVar, Literal, get_args
 
@@ -11,10 +13,25 @@ from torch.nn import functional
 from unreel.models.objectives.outcome import Decisions, Outcome
 from unreel.pipelines.pretext.task import PretextBatch
 
-__all__ = ["ClassWeights", "Objective", "decide", "valid_rows"]
+__all__ = ["ClassWeights", "Objective", "counted_over", "decide", "take_rows", "valid_rows"]
+
+_sum_over_ranks: ContextVar[Callable[[Tensor], Tensor]] = ContextVar("sum", default=lambda counts: counts)
 
 ClassWeights = Literal["none", "balanced"]
 """How the loss weighs classes: `none` counts every decision once, `balanced` every class of the batch equally."""
+
+
+@contextmanager
+def counted_over(sum_over_ranks: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Inside the block, answers that are weighed by how many there are, are counted over all ranks by this function.
+
+    Every rank has to pass the same objectives inside such blocks, in the same order.
+    """
+    token = _sum_over_ranks.set(sum_over_ranks)
+    try:
+        yield
+    finally:
+        _sum_over_ranks.reset(token)
 
 
 class Objective(nn.Module):
@@ -36,7 +53,7 @@ def decide(
 ) -> Decisions:
     """Softmax cross-entropy over the decisions that are `valid` and have a target.
 
-    With `balanced`, decision i weighs 1 / (count of its class), so that the most likely class is the one that balanced
+    With `balanced`, decision i weighs 1 / (count of its class, over all ranks), so that the most likely class is the one that balanced
     accuracy asks for; without weights and with 3 negatives to a positive, saying "negative" always scores 75 %.
     """
     if class_weights not in get_args(ClassWeights):
@@ -47,11 +64,12 @@ def decide(
     safe = targets.clamp(min=0)
     weights = valid.float()
     if class_weights == "balanced":
-        weights = weights / _class_counts(safe, valid, logits.shape[1])[safe].clamp(min=1)
+        counts = _sum_over_ranks.get()(_class_counts(safe, valid, logits.shape[1]))
+        weights = weights / counts[safe].clamp(min=1)
     losses = functional.cross_entropy(logits.float(), safe, reduction="none")
-    total = torch.where(valid, losses * weights, 0).sum()
-    loss = total / weights.sum().clamp(min=torch.finfo(torch.float32).tiny)
-    return Decisions(loss=loss, logits=logits, targets=targets, rows=rows, valid=valid)
+    total, weight = torch.where(valid, losses * weights, 0).sum(), weights.sum()
+    loss = total / weight.clamp(min=torch.finfo(torch.float32).tiny)
+    return Decisions(loss=loss, logits=logits, targets=targets, rows=rows, valid=valid, weight=weight)
 
 
 def _class_counts(targets: Tensor, valid: Tensor, classes: int) -> Tensor:
@@ -68,8 +86,13 @@ def valid_rows(batch: PretextBatch) -> tuple[PretextBatch, Tensor]:
     rows = torch.nonzero(batch.valid).flatten()
     if len(rows) in (0, len(batch)):
         return batch, torch.arange(len(batch), device=batch.valid.device)
+    return take_rows(batch, rows), rows
+
+
+def take_rows(batch: PretextBatch, rows: Tensor) -> PretextBatch:
+    """The batch of the rows i64 `[B']` alone."""
     kept = rows.tolist()
-    part = replace(
+    return replace(
         batch,
         inputs={name: value[rows] for name, value in batch.inputs.items()},
         targets=batch.targets[rows],
@@ -79,4 +102,3 @@ def valid_rows(batch: PretextBatch) -> tuple[PretextBatch, Tensor]:
         sources=tuple(batch.sources[row] for row in kept),
         facts={name: value[kept] for name, value in batch.facts.items()},
     )
-    return part, rows

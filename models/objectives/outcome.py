@@ -19,6 +19,7 @@ class Outcome:
         rows: i64 `[M]`, the batch row of each answer: intervals are taken over the rows' sources.
         valid: bool `[M]`; the other answers count for nothing.
         subsets: name → bool `[M]`: answers that are scored by themselves as well, such as "hard negatives".
+        weight: f32 scalar, what `loss` is divided by: the sum of its answers' weights; None where each weighs 1.
     """
 
     metric: ClassVar[str]
@@ -28,6 +29,12 @@ class Outcome:
     rows: Tensor
     valid: Tensor
     subsets: Mapping[str, Tensor] = field(default_factory=dict)
+    weight: Tensor | None = None
+
+    @property
+    def mass(self) -> Tensor:
+        """How much the loss counts beside those of other ranks and passes: the sum of its answers' weights, a scalar."""
+        return self.valid.sum() if self.weight is None else self.weight.detach()
 
     def tally(self) -> tuple[Tensor, Tensor]:
         """What is right and what there is, each float `[K]`, over the valid answers: the score is their mean ratio."""

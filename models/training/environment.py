@@ -27,9 +27,11 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """Vector instructions that torch uses, such as `AVX512`."""
     threads: int
     interop_threads: int
+    ranks: int
+    """Processes that trained together: sums over them round otherwise than those of one."""
 
 
-def record_environment(device: torch.device) -> Environment:
+def record_environment(device: torch.device, *, ranks: int = 1) -> Environment:
     """The environment of this process."""
     return Environment(
         unreel=version("unreel"),
@@ -41,6 +43,7 @@ def record_environment(device: torch.device) -> Environment:
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         threads=torch.get_num_threads(),
         interop_threads=torch.get_num_interop_threads(),
+        ranks=ranks,
     )
 
 

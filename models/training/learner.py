@@ -11,9 +11,13 @@ from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 
 from unreel.models.objectives import Outcome
+from unreel.models.objectives.objective import counted_over
 from unreel.models.training.config import RunConfig, TrainConfig
 from unreel.models.training.model import PretextModel
 from unreel.models.training.optimiser import build_optimiser, learning_rate_share, load_state, state_tensors
+from unreel.models.training.parallel import spread
+from unreel.models.training.ranks import ALONE, Ranks
+from unreel.models.training.tally import Tally, count
 from unreel.pipelines.draws import stream_key
 from unreel.pipelines.errors import Diverged
 from unreel.pipelines.pretext.task import PretextBatch
@@ -25,10 +29,9 @@ _DTYPES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
-    """What one step gave: the objective's decisions, the loss, the norm of all gradients, the learning rate."""
+    """What one step gave: loss and scores over all ranks, the norm of all gradients, the learning rate."""
 
-    outcome: Outcome
-    loss: float
+    tally: Tally
     gradient_norm: float
     learning_rate: float
 
@@ -37,37 +40,40 @@ class Learner:
     """A model and the optimiser that moves it.
 
     Args:
-        model: on the device of `config.train`, which must be resolved.
+        model: on the rank's device.
+        config: resolved settings.
+        ranks: those that train this model together; each is given its own rows of a batch.
     """
 
-    def __init__(self, model: PretextModel, config: RunConfig) -> None:
+    def __init__(self, model: PretextModel, config: RunConfig, *, ranks: Ranks = ALONE) -> None:
         self.model = model
         self._config = config
+        self._ranks = ranks
+        device = ranks.device(config.train.device)
+        self._spread = spread(model, ranks, device)
         self._optimiser = build_optimiser(model, config.optimiser)
-        device = torch.device(config.train.device)
         self._scaler = GradScaler(device.type, enabled=config.train.amp == "fp16")
 
     def learn(self, step: int, batch: PretextBatch) -> Learned:
         """Move the weights by step number `step`, from 0.
 
         Raises:
-            Diverged: the loss or the gradients are not finite; the weights have not moved.
+            Diverged: the loss or the gradients are not finite, on any rank; the weights have not moved.
         """
         self.model.train()
         rate = self._set_rate(step)
-        # Dropout and the like draw what belongs to this step, whatever ran before it.
-        torch.manual_seed(stream_key(self._config.train.seed, "step", step)[0])
-        with autocast(self._config.train):
-            outcome = self.model(batch)
-        loss = float(outcome.loss.detach())
-        self._refuse(math.isfinite(loss), step, "loss", loss, rate)
-        norm = self._backward(outcome.loss)
+        # Dropout and the like draw what belongs to this step and rank, whatever ran before it.
+        torch.manual_seed(self._seed(step))
+        self._optimiser.zero_grad(set_to_none=True)
+        tally = count([(self._pass(batch), batch)], self._ranks)
+        norm = self._clip()
+        self._refuse(math.isfinite(tally.loss), step, "loss", tally.loss, rate)
         # With fp16 an overflow is expected: the scaler leaves the step out and lowers its scale, down to 1.
         skips = self._scaler.is_enabled() and self._scaler.get_scale() > 1
         self._refuse(math.isfinite(norm) or skips, step, "norm of the gradients", norm, rate)
         self._scaler.step(self._optimiser)
         self._scaler.update()
-        return Learned(outcome=outcome, loss=loss, gradient_norm=norm, learning_rate=rate)
+        return Learned(tally=tally, gradient_norm=norm, learning_rate=rate)
 
     def optimiser_tensors(self) -> dict[str, Tensor]:
         """The optimiser's state by `PARAMETER/KEY`."""
@@ -93,9 +99,29 @@ class Learner:
             group["lr"] = rate
         return rate
 
-    def _backward(self, loss: Tensor) -> float:
-        self._optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(self._scaler.scale(loss))
+    def _seed(self, step: int) -> int:
+        rank = (self._ranks.rank,) if self._ranks.rank else ()
+        return stream_key(self._config.train.seed, "step", step, *rank)[0]
+
+    def _pass(self, batch: PretextBatch) -> Outcome:
+        """Forward and backward over some rows."""
+        with autocast(self._config.train), counted_over(self._ranks.sum):
+            outcome: Outcome = self._spread(batch)
+        torch.autograd.backward(self._scaler.scale(self._whole(outcome)))
+        return outcome
+
+    def _whole(self, outcome: Outcome) -> Tensor:
+        """The loss of this rank's rows, such that the mean of all ranks' is the mean over all answers.
+
+        Rows fail on one rank and not on another, so that the ranks' own means do not count alike.
+        """
+        if self._ranks.size == 1:
+            return outcome.loss
+        mass = outcome.mass.float()
+        mean = self._ranks.sum(mass) / self._ranks.size
+        return outcome.loss * (mass / mean.clamp(min=torch.finfo(torch.float32).tiny))
+
+    def _clip(self) -> float:
         self._scaler.unscale_(self._optimiser)
         limit = self._config.optimiser.clip_norm or math.inf
         return float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))

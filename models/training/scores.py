@@ -1,11 +1,13 @@
 """Losses and scores, gathered over the steps between two rows of the log."""
 
+from collections.abc import Sequence
 from itertools import zip_longest
 
 import msgspec
 import numpy as np
 
-from unreel.models.objectives import Decisions, Outcome
+from unreel.models.objectives import Decisions
+from unreel.models.training.tally import Tally
 
 __all__ = ["Scores", "mean_ratio"]
 
@@ -26,14 +28,13 @@ class Scores(msgspec.Struct, kw_only=True):
     failed: int = 0
     """Rows that were not valid."""
 
-    def add(self, outcome: Outcome, *, loss: float, failed: int) -> None:
-        """Count one batch."""
-        right, total = outcome.tally()
-        self.metric = outcome.metric
-        self.right, self.total = _sum(self.right, right.tolist()), _sum(self.total, total.tolist())
-        self.decisions += int(outcome.valid.sum())
-        self.losses.append(loss)
-        self.failed += failed
+    def add(self, tally: Tally) -> None:
+        """Count one step."""
+        self.metric = tally.metric
+        self.right, self.total = _sum(self.right, tally.right), _sum(self.total, tally.total)
+        self.decisions += tally.decisions
+        self.losses.append(tally.loss)
+        self.failed += tally.failed
 
     def row(self) -> dict[str, float | int]:
         """Mean loss, the score by its metric's name, valid answers and failed rows."""
@@ -51,5 +52,5 @@ def mean_ratio(right: list[float], total: list[float]) -> float:
     return float(np.mean(shares)) if shares else float("nan")
 
 
-def _sum(first: list[float], second: list[float]) -> list[float]:
+def _sum(first: Sequence[float], second: Sequence[float]) -> list[float]:
     return [a + b for a, b in zip_longest(first, second, fillvalue=0.0)]

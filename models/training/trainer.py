@@ -2,32 +2,48 @@
 
 Everything that step N does is a function of the recipe, the data and N: the loader's batch, the learning rate, and
 torch's generator, which is seeded anew at each step. So a checkpoint holds no state of any generator.
+
+With several ranks all of them run this loop in step: each learns from its rows, rank 0 logs and saves, and whatever ends
+the run is agreed on, so that no rank waits for one that has left.
 """
 
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, Final, Protocol
 
 import msgspec
 import torch
 
-from unreel.models.training.checkpoint import Checkpoint, newest_checkpoint, prune, save_checkpoint
+from unreel.models.training.checkpoint import (
+    Checkpoint,
+    newest_checkpoint,
+    prune,
+    read_checkpoint,
+    save_checkpoint,
+    steps_saved,
+)
 from unreel.models.training.config import RunConfig
 from unreel.models.training.environment import differences, record_environment
 from unreel.models.training.learner import Learned, Learner
 from unreel.models.training.log import LOADER, Listener, MetricsFile, Row, TensorBoard
 from unreel.models.training.model import build_model
 from unreel.models.training.progress import Progress, SavedState, TrainingResult
+from unreel.models.training.ranks import ALONE, Ranks, launched
 from unreel.models.training.run import RunFolder
 from unreel.models.training.signals import StopRequest, stop_requests
 from unreel.models.training.validation import BatchSource, validate
 from unreel.pipelines.errors import StateMismatch
+from unreel.pipelines.failures import join_states, part_of_state
 from unreel.pipelines.pretext.task import PretextBatch
 
 __all__ = ["StepSource", "Trainer"]
 
 _BUDGET_ENDS: Final = ("steps", "seconds")
 """Endings that leave time for a last row and a last validation; after a signal there is time for a checkpoint only."""
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class _Step(Protocol):
@@ -62,10 +78,11 @@ class Trainer:
 
     Args:
         config: resolved settings, see `environment.resolve`.
-        loader: training batches of `config.train.batch_size` clips.
-        validation: batches of held-out sources; None trains without validation.
-        folder: the run folder.
-        listeners: hear of rows and warnings, beside the run's own metrics file and TensorBoard.
+        loader: training batches; this rank's part of `config.train.batch_size` clips.
+        validation: this rank's part of batches of held-out sources; None trains without validation.
+        folder: the run folder, which every rank can read.
+        listeners: hear of rows and warnings, beside the run's own metrics file and TensorBoard; on rank 0 only.
+        ranks: the processes that train together, see `joined_ranks`.
     """
 
     def __init__(
@@ -76,6 +93,7 @@ class Trainer:
         validation: BatchSource | None,
         folder: RunFolder,
         listeners: Sequence[Listener] = (),
+        ranks: Ranks = ALONE,
     ) -> None:
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
@@ -83,9 +101,11 @@ class Trainer:
         self._loader = loader
         self._validation = validation
         self._folder = folder
-        self._listeners = list(listeners)
-        self._environment = record_environment(torch.device(config.train.device))
-        self._learner = Learner(build_model(config).to(config.train.device), config)
+        self._listeners = list(listeners) if ranks.leads else []
+        self._ranks = ranks
+        self._device = ranks.device(config.train.device)
+        self._environment = record_environment(self._device, ranks=ranks.size)
+        self._learner = Learner(build_model(config).to(self._device), config, ranks=ranks)
         self._progress = Progress()
 
     def train(self, *, resume: bool = False) -> TrainingResult:
@@ -97,7 +117,10 @@ class Trainer:
             CheckpointError: no checkpoint is good.
             Diverged: a loss or a gradient is not finite.
         """
-        with self._folder.lock(), stop_requests() as stop:
+        with ExitStack() as stack:
+            self._ranks.led(lambda: self._hold(stack, resume))
+            # A launcher passes a signal on that its children were sent as well, and ends those that take too long.
+            stop = stack.enter_context(stop_requests(once=launched()))
             self._begin(resume)
             try:
                 stopped = self._loop(stop)
@@ -106,11 +129,16 @@ class Trainer:
                     listener.close()
         return TrainingResult.of(self._progress, stopped=stopped, batch_size=self._config.train.batch_size)
 
-    def _begin(self, resume: bool) -> None:
+    def _hold(self, stack: ExitStack, resume: bool) -> None:
+        stack.enter_context(self._folder.lock())
         if self._folder.recipe.exists() and not resume:
             raise ValueError(f"{self._folder.path} holds a run: add --resume, or choose another folder")
+
+    def _begin(self, resume: bool) -> None:
         if resume:
             self._restore()
+        if not self._ranks.leads:
+            return
         self._folder.write_config(self._config)
         self._folder.write_environment(self._environment)
         start = self._progress.step
@@ -118,19 +146,38 @@ class Trainer:
         self._listeners.append(TensorBoard(self._folder.tensorboard, start=start))
 
     def _restore(self) -> None:
-        checkpoint, damaged = newest_checkpoint(self._folder.checkpoints)
+        checkpoint = self._newest()
         if checkpoint is None:
             self._warn("there is no checkpoint yet: training starts from step 0")
             return
-        for error in damaged:
-            self._warn(f"{error}. Training goes on from step {checkpoint.step}")
         state = msgspec.json.decode(checkpoint.state, type=SavedState)
         other = differences(state.environment, self._environment)
         if other:
             self._warn(f"same samples, but not the same last bits as before, since {'; '.join(other)}")
-        self._loader.load_state_dict(state.loader)
+        self._loader.load_state_dict(part_of_state(state.loader, self._ranks.rank))
         self._learner.restore(model=checkpoint.model, optimiser=checkpoint.optimiser, scaler=state.scaler)
         self._progress = state.progress
+
+    def _newest(self) -> Checkpoint | None:
+        """The newest good checkpoint; rank 0 verifies, so that all ranks go on from the same one."""
+        found: list[Checkpoint | None] = []
+
+        def choose() -> int | None:
+            checkpoint, damaged = newest_checkpoint(self._folder.checkpoints)
+            found.append(checkpoint)
+            for error in damaged:
+                self._warn(f"{error}. Training goes on from step {checkpoint.step if checkpoint else 0}")
+            return checkpoint.step if checkpoint else None
+
+        step = self._ranks.led(choose)
+        if found or step is None:
+            return found[0] if found else None
+        if step not in steps_saved(self._folder.checkpoints):
+            raise StateMismatch(
+                f"rank {self._ranks.rank}: {self._folder.checkpoints} has no step {step}, from which rank 0 goes on; "
+                "the run folder has to be one that every machine sees"
+            )
+        return read_checkpoint(self._folder.checkpoints / f"step-{step:08d}")
 
     def _loop(self, stop: StopRequest) -> str:
         """Steps until the budget ends or a signal comes; returns which."""
@@ -138,7 +185,7 @@ class Trainer:
         ending = "steps" if self._progress.step >= budget.steps else None
         while ending is None:
             learned = self._step(steps)
-            ending = self._ending(stop)
+            ending = self._ending(self._agreed(stop))
             if self._due(budget.log_every) or ending in _BUDGET_ENDS:
                 self._log(learned)
             if self._due(budget.eval_every) or ending in _BUDGET_ENDS:
@@ -153,18 +200,26 @@ class Trainer:
         waited = time.perf_counter() - began
         if step.step != progress.step:
             raise StateMismatch(f"the loader gave step {step.step}, training is at step {progress.step}")
-        batch = step.batch.to(self._config.train.device)
-        learned = self._learner.learn(step.step, batch)
-        progress.scores.add(learned.outcome, loss=learned.loss, failed=int((~batch.valid).sum()))
-        progress.count(seconds=time.perf_counter() - began, waited=waited)
+        learned = self._learner.learn(step.step, step.batch.to(self._device))
+        progress.scores.add(learned.tally)
+        spent = self._sum([time.perf_counter() - began, waited])
+        progress.count(seconds=spent[0] / self._ranks.size, waited=spent[1] / self._ranks.size)
         return learned
 
-    def _ending(self, stop: StopRequest) -> str | None:
+    def _agreed(self, stop: StopRequest) -> str | None:
+        """The signal that any rank was sent."""
+        heard = self._sum([float(stop.signal is each) for each in _SIGNALS])
+        return next((each.name for each, count in zip(_SIGNALS, heard, strict=True) if count), None)
+
+    def _sum(self, numbers: Sequence[float]) -> list[float]:
+        return self._ranks.sum(torch.tensor(numbers, dtype=torch.float64)).tolist()
+
+    def _ending(self, stopped: str | None) -> str | None:
         budget, progress = self._config.train, self._progress
         if progress.step >= budget.steps:
             return "steps"
-        if stop.signal is not None:
-            return stop.signal.name
+        if stopped is not None:
+            return stopped
         return "seconds" if 0 < budget.max_seconds <= progress.seconds else None
 
     def _due(self, every: int) -> bool:
@@ -178,14 +233,23 @@ class Trainer:
     def _validate(self) -> None:
         if self._validation is None:
             return
-        scores = validate(self._learner.model, self._validation, self._config.train)
+        scores = validate(
+            self._learner.model,
+            self._validation,
+            self._config.train,
+            device=self._device,
+            ranks=self._ranks,
+        )
         self._progress.validation = {"step": self._progress.step, "split": "val", **scores}
         self._tell("val", **scores)
 
     def _save(self) -> None:
+        loader = join_states(self._ranks.gather(dict(self._loader.state_dict())))
+        if not self._ranks.leads:
+            return
         state = SavedState(
             progress=self._progress,
-            loader=dict(self._loader.state_dict()),
+            loader=loader,
             scaler=self._learner.scaler_state(),
             environment=self._environment,
         )

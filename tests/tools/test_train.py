@@ -1,6 +1,7 @@
 """`unreel train` on real shards: a run, its twin, its resume, and how a signal ends it."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -120,6 +121,25 @@ def test_a_run_survives_a_damaged_checkpoint(
     (newest / "optimizer.safetensors").write_bytes(b"")
     assert invoke(*arguments("shuffle_and_learn_tiny", tiny_catalogue.folder, run), "--resume") == 0
     assert exact_rows(run) == exact_rows(unbroken)
+
+
+def test_two_ranks_of_torchrun_train_one_run(tiny_catalogue: Catalogue, tmp_path: Path) -> None:
+    run, result = tmp_path / "run", tmp_path / "result.json"
+    settings = ("train.steps=2", "train.log_every=1", "train.checkpoint_every=0", "towers.frame.norm=group")
+    words = arguments(
+        "shuffle_and_learn_tiny", tiny_catalogue.folder, run, "--json", str(result), settings=settings
+    )
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*torchrun, "-m", "unreel.tools.cli", *words], env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    assert "2 ranks on cpu: 8 of 16 clips of each step on each" in done.stderr
+    # Rank 0 alone speaks.
+    assert done.stderr.count("done at step 2") == 1
+    assert json.loads(result.read_text())["step"] == 2
+    # Four tuples a clip, some without an answer: more than the half that is one rank's.
+    assert all(32 < row["decisions"] <= 64 for row in exact_rows(run))
 
 
 def test_several_data_sets_by_weight_and_balance(tiny_catalogue: Catalogue, tmp_path: Path) -> None:
