@@ -8,7 +8,7 @@ from torch import Tensor
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.ops.spectrogram import FEATURES
 
-__all__ = ["amplify", "cut_sounds", "show"]
+__all__ = ["amplify", "cut_columns", "cut_sounds", "show"]
 
 
 def amplify(sound: Tensor, draws: Draws, *, gain: float) -> tuple[Tensor, dict[str, NDArray]]:
@@ -30,6 +30,25 @@ def cut_sounds(sound: Tensor, starts: NDArray[np.int64], *, length: int) -> Tens
     begin = torch.from_numpy(starts).to(sound.device)
     at = begin[..., None] + torch.arange(length, device=sound.device)
     return sound.expand(-1, starts.shape[1], -1).gather(2, at)[:, :, None]
+
+
+def cut_columns(shown: Tensor, starts: NDArray[np.int64], *, samples: int, width: int) -> Tensor:
+    """Stretches of features that were computed once: overlapping stretches cost no transform of their own.
+
+    Args:
+        shown: float `[B, 1, bands, columns]`.
+        starts: i64 `[B, K]`, in audio samples; each stretch begins at the nearest column.
+        samples: how many audio samples the features are of.
+        width: columns of a stretch.
+
+    Returns:
+        float `[B, K, 1, bands, width]`.
+    """
+    first = np.rint(starts * (shown.shape[3] / samples)).astype(np.int64)
+    columns = torch.from_numpy(np.minimum(first, shown.shape[3] - width)).to(shown.device)
+    at = columns[..., None] + torch.arange(width, device=shown.device)
+    row = torch.arange(len(shown), device=shown.device)[:, None, None]
+    return shown[row, 0, :, at].transpose(2, 3)[:, :, None]
 
 
 def show(sound: Tensor, features: str, rate: int) -> Tensor:

@@ -24,7 +24,7 @@ from unreel.pipelines.ops.views import render
 from unreel.pipelines.plan import Plan, Span
 from unreel.pipelines.pretext.checks import check_choice, check_range, no_look
 from unreel.pipelines.pretext.clips import clip_views, frames_at
-from unreel.pipelines.pretext.listening import amplify, cut_sounds, show
+from unreel.pipelines.pretext.listening import amplify, cut_columns, show
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Audio, Sidecar, Video, frame_to_audio
@@ -213,16 +213,17 @@ class SyncOffset:
         assert media.pictures is not None and media.audio is not None
         device = media.valid.device
         sound, heard = amplify(media.audio, draws, gain=self.gain)
-        sounds = cut_sounds(
-            sound, media.fact("starts"), length=round(self.frames * self.step_seconds * self.audio_rate)
+        shown = show(sound, self.features, self.audio_rate)
+        share = self.frames * self.step_seconds * self.audio_rate / self._length
+        sounds = cut_columns(
+            shown, media.fact("starts"), samples=self._length, width=round(share * shown.shape[3])
         )
         views = clip_views(self, draws, frames=self._run, layout="TCHW")
-        shown = render(media.pictures, views)
-        clips = shown.unfold(1, self.frames, self.stride).permute(0, 1, 2, 5, 3, 4)
+        clips = render(media.pictures, views).unfold(1, self.frames, self.stride).permute(0, 1, 2, 5, 3, 4)
         return PretextBatch(
             inputs={
                 "video": clips,
-                "audio": show(sounds, self.features, self.audio_rate),
+                "audio": sounds,
                 "candidates": torch.from_numpy(self._candidates(len(media))).to(device),
             },
             targets=torch.from_numpy(media.fact("target").astype(np.int64)).to(device),

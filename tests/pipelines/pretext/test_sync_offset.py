@@ -66,6 +66,25 @@ def test_clips_of_a_row_are_the_frames_of_their_steps(sidecar: Callable, film: C
         assert np.corrcoef(shown.numpy().ravel(), expected.numpy().ravel())[0, 1] > 0.999
 
 
+@pytest.mark.parametrize("rate", [(25, 1), (30000, 1001)])
+def test_every_sound_begins_at_its_step(sidecar: Callable, film: Callable, rate: tuple[int, int]) -> None:
+    """A click at the start of one step is heard in the first columns of that step's sound and of no other's."""
+    task, clip = replace(SMALL, gain=0), sidecar(0, frames=90, rate=rate)
+    plan = task.plan(clip, Draws.of(7, task.name, [0]))
+    for step in (0, 5, 12):
+        at = plan.sound.start + int(plan.facts["starts"][step])
+
+        def click(_: object, start: int, length: int, at: int = at) -> np.ndarray:
+            wave = np.zeros(length, np.float32)
+            wave[at - start : at - start + 480] = 0.9
+            return wave
+
+        batch = task.build(*film(task, [clip], sing=click))
+        loud = batch.inputs["audio"][0, :, 0].mean(1)
+        assert int(loud[:, :2].amax(1).argmax()) == step
+        assert (loud[step, :2].max() - loud[step, 6:].max()) > 0.5
+
+
 def test_rows_do_not_know_of_each_other(sidecar: Callable, batch_of: Callable) -> None:
     clips = clips_of(sidecar, 6)
     whole, part = batch_of(SMALL, clips), batch_of(SMALL, clips[2:4], positions=range(2, 4))
