@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "offset": "unreel.tools.offset",
     "export": "unreel.tools.export",
     "features": "unreel.tools.features",
+    "audit": "unreel.tools.audit.command",
     "report": "unreel.tools.report",
     "demo": "unreel.tools.demo",
     "bench": "unreel.tools.bench.command",

@@ -108,6 +108,10 @@ GUARDS: Final[Mapping[str, Guard]] = {
         "Black bars carry codec noise that tells the direction of time.",
         "Windows lie inside the picture without its letterbox.",
     ),
+    "gop_phase": Guard(
+        "Frames a fixed step apart lie a fixed step apart in their GOPs, and codecs change with the age of a key frame.",
+        "The distance of each frame from its key frame is drawn, whatever the label.",
+    ),
     "key_phase": Guard(
         "Quality falls from a key frame to the next and jumps back, so the codec tells the direction of time.",
         "Frames lie half a cycle apart: forwards and backwards they show the same phases of it.",
@@ -131,6 +135,10 @@ GUARDS: Final[Mapping[str, Guard]] = {
     "quarter_turns": Guard(
         "Interpolation and empty corners tell by how much a picture was turned.",
         "Only quarter turns of a square, after all scaling: pixels change places and nothing else.",
+    ),
+    "same_times": Guard(
+        "Negatives that show other moments than positives differ in their times and gaps, whatever happens in them.",
+        "Both classes show the same moments, in another order.",
     ),
     "scene_cuts": Guard(
         "A cut between two frames tells that they are far apart.",

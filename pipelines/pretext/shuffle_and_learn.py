@@ -16,6 +16,7 @@ from unreel.pipelines.draws import Draws
 from unreel.pipelines.guards.camera_shift import draw_offsets
 from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
+from unreel.pipelines.guards.gop_phase import gop_phases, times_by_phase
 from unreel.pipelines.guards.motion_window import choose_start, window_motion
 from unreel.pipelines.guards.scene_cuts import uncut_starts
 from unreel.pipelines.guards.similar_frames import frame_difference
@@ -31,6 +32,9 @@ __all__ = ["ShuffleAndLearn"]
 
 _FRAMES: Final = 5
 _A, _B, _C, _D, _E = range(_FRAMES)
+_GOP_SECONDS: Final = 16 / 25
+"""Of the profiles' GOP at a common rate; a sample with longer ones fails by name when it is planned."""
+
 _PLAN_FACTS: Final = ("frames", "seconds", "window_motion", "key_distance", "window_top", "window_left")
 
 
@@ -59,6 +63,10 @@ class ShuffleAndLearn:
         min_difference: guard; clips whose frame c differs less from a or e, as mean squared difference in levels of
             [0, 255], have targets -1 for all their tuples, whatever their class. 0 is off. The published threshold is
             not known; ours is what a codec alone changes: 2 % of windows of mixed real clips lie below it.
+        same_times: guard, off as published, where negatives show a or e in the place of c and their times alone give them
+            away. True makes negatives of b, c and d themselves, with b or d in the middle.
+        gop_phase: guard, ours, off; each frame's distance from its key frame is drawn, so that the times lie up to a GOP
+            further apart; see `guards/gop_phase.py`.
     """
 
     name: ClassVar[str] = "shuffle_and_learn"
@@ -83,6 +91,8 @@ class ShuffleAndLearn:
     scene_cuts: bool = True
     content_box: bool = True
     min_difference: float = 4.0
+    same_times: bool = False
+    gop_phase: bool = False
 
     def __post_init__(self) -> None:
         check_range(self, 0.02, 600, "tau_max_seconds", "tau_min_seconds")
@@ -99,6 +109,8 @@ class ShuffleAndLearn:
     def needs(self) -> Needs:
         """Long enough for the five times at 10 frames a second or more, large enough, and moving."""
         seconds = self.tau_max_seconds + 2 * self.tau_min_seconds + 0.1
+        if self.gop_phase:
+            seconds = self.tau_max_seconds / 4 + self.tau_min_seconds + _FRAMES * _GOP_SECONDS
         return Needs(
             video=True,
             min_seconds=seconds,
@@ -121,6 +133,8 @@ class ShuffleAndLearn:
             "similar_frames": f"difference at least {self.min_difference:g}"
             if self.min_difference
             else "off",
+            "same_times": "negatives are other orders of b, c, d" if self.same_times else "off: as published",
+            "gop_phase": "drawn for each frame" if self.gop_phase else "off",
         }
 
     def look(self, kind: str) -> Look:
@@ -135,9 +149,8 @@ class ShuffleAndLearn:
         if video is None:
             raise PlanImpossible(f"sample {sidecar.key}: {self.name} takes pictures and the sample has none")
         at = draws.uniform("plan", 4)[0].tolist()
-        frames, motion = self._times(sidecar, video, at[0], at[1])
+        frames, motion = self._times(sidecar, video, draws, at[0], at[1])
         window = place_window(sidecar, size=self.window, at=(at[2], at[3]), inside=self.content_box)
-        keys = video.packets.key_frames
         return Plan(
             frames=frames,
             window=window,
@@ -145,19 +158,35 @@ class ShuffleAndLearn:
                 "frames": frames,
                 "seconds": (frames / float(video.frame_rate)).astype(np.float32),
                 "window_motion": motion,
-                "key_distance": frames - keys[np.searchsorted(keys, frames, side="right") - 1],
+                "key_distance": gop_phases(video.packets)[frames],
                 "window_top": window.top,
                 "window_left": window.left,
             },
         )
 
     def _times(
-        self, sidecar: Sidecar, video: Video, place: float, middle: float
+        self, sidecar: Sidecar, video: Video, draws: Draws, place: float, middle: float
     ) -> tuple[NDArray[np.int32], float]:
-        """The frames a, b, c, d, e, i32 `[5]`, and the mean motion between them."""
+        """The frames a, b, c, d, e, i32 `[5]`, and the mean motion of the window that they lie in."""
         between = max(2, _frames_in(self.tau_max_seconds, video))
         margin = max(1, _frames_in(self.tau_min_seconds, video))
-        span = between + 2 * margin + 1
+        # c stays away from b and d by a quarter of the way: next to them a tuple has no order to see.
+        near = max(1, between // 4)
+        phases = gop_phases(video.packets) if self.gop_phase else None
+        gop = 0 if phases is None else int(phases.max()) + 1
+        # Drawn phases add half a GOP to each gap on average.
+        gaps = [max(1, gap // 2) for gap in (margin, near, near, margin)]
+        span = sum(gaps) + _FRAMES * gop if gop else between + 2 * margin + 1
+        first, motion = self._window(sidecar, video, span, place)
+        if phases is not None:
+            wanted = draws.integers("gop_phase", 0, gop, _FRAMES)[0]
+            return times_by_phase(phases, first=first, gaps=gaps, wanted=wanted), motion
+        b, d = first + margin, first + margin + between
+        c = b + near + int(middle * (between - 2 * near + 1))
+        return np.array([first, b, c, d, d + margin], np.int32), motion
+
+    def _window(self, sidecar: Sidecar, video: Video, span: int, place: float) -> tuple[int, float]:
+        """First frame of a window of `span` frames, and the mean motion in it."""
         starts = video.frames - span + 1
         cuts = sidecar.facts.cuts if self.scene_cuts else ()
         curve = sidecar.facts.motion_curve
@@ -170,11 +199,7 @@ class ShuffleAndLearn:
             )
         motion = window_motion(curve, span)
         first = choose_start(motion if self.motion_window else np.ones(starts), allowed, place)
-        b, d = first + margin, first + margin + between
-        # c stays away from b and d by a quarter of the way: next to them a tuple has no order to see.
-        near = max(1, between // 4)
-        c = b + near + int(middle * (between - 2 * near + 1))
-        return np.array([first, b, c, d, d + margin], np.int32), float(motion[first])
+        return first, float(motion[first])
 
     def build(self, media: MediaBatch, draws: Draws) -> PretextBatch:
         """Inputs `frame` f32 `[B, 5, 3, size, size]`, normalised, and `tuples` i64 `[B, tuples, 3]` into the five.
@@ -185,7 +210,8 @@ class ShuffleAndLearn:
         assert pictures is not None
         views = self._views(draws)
         tuples, in_order = self._tuples(draws)
-        difference = frame_difference(pictures, middle=_C, others=(_A, _E))
+        others = (_B, _D) if self.same_times else (_A, _E)
+        difference = frame_difference(pictures, middle=_C, others=others)
         alike = (difference < self.min_difference)[:, None]
         targets = torch.from_numpy(in_order.astype(np.int64)).to(pictures.device)
         return PretextBatch(
@@ -227,9 +253,14 @@ class ShuffleAndLearn:
         """Tuples i64 `[B, K, 3]` and whether each is in order, bool `[B, K]`; every tuple has its own coins."""
         label, early, reverse = np.moveaxis(draws.uniform("tuples", self.tuples, 3), 2, 0)
         in_order = label < self.positive
-        middle = np.where(in_order, _C, np.where(early < 0.5, _A, _E))
-        first = np.where(reverse < 0.5, _D, _B)
-        return np.stack([first, middle, _B + _D - first], axis=2), in_order
+        if self.same_times:
+            middle = np.where(in_order, _C, np.where(early < 0.5, _B, _D))
+            ends = np.where(in_order, _B, _C), np.where(middle == _D, _B, _D)
+        else:
+            middle = np.where(in_order, _C, np.where(early < 0.5, _A, _E))
+            ends = np.full_like(middle, _B), np.full_like(middle, _D)
+        first = np.where(reverse < 0.5, ends[1], ends[0])
+        return np.stack([first, middle, ends[0] + ends[1] - first], axis=2), in_order
 
 
 def _frames_in(seconds: float, video: Video) -> int:

@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from unreel.tools.synth.dice import Dice
 
-__all__ = ["Nuisances", "View", "add_noise", "audible", "camera", "drift", "letterbox", "logo", "scroll"]
+__all__ = [
+    "Nuisances",
+    "View",
+    "add_noise",
+    "audible",
+    "bars",
+    "camera",
+    "drift",
+    "letterbox",
+    "logo",
+    "scroll",
+]
 
 Curve = NDArray[np.float64]
 Frames = NDArray[np.float32]
@@ -91,11 +102,16 @@ def add_noise(dice: Dice, frames: Frames) -> Frames:
     return frames + _PICTURE_NOISE * dice.field("noise/picture", *frames.shape)
 
 
+def bars(dice: Dice, height: int, width: int) -> tuple[int, int]:
+    """Axis of the picture (0 rows, 1 columns) that has bars at both ends, and their width in pixels."""
+    axis = dice.integer("letterbox/axis", 0, 2)
+    return axis, max(1, round(dice.number("letterbox/bar", 0.06, 0.14) * (height, width)[axis]))
+
+
 def letterbox(dice: Dice, frames: Frames) -> None:
     """Blacken bars of 6 to 14 % of the picture on two opposite sides, in place."""
-    axis = 1 + dice.integer("letterbox/axis", 0, 2)
-    bar = max(1, round(dice.number("letterbox/bar", 0.06, 0.14) * frames.shape[axis]))
-    sides = np.moveaxis(frames, axis, 0)
+    axis, bar = bars(dice, *frames.shape[1:3])
+    sides = np.moveaxis(frames, 1 + axis, 0)
     sides[:bar] = sides[-bar:] = 0
 
 

@@ -254,4 +254,41 @@ def test_guards_are_those_that_are_listed_and_say_how_they_stand() -> None:
     assert set(SMALL.guards) <= set(GUARDS)
     off = replace(PLAIN, independent_jitter=False, motion_window=False, scene_cuts=False, content_box=False)
     assert all("off" in words for words in off.guards.values())
-    assert not any(words.startswith("off") for words in ShuffleAndLearn().guards.values())
+    standing = ShuffleAndLearn().guards
+    # Both are off as published: they change which question is asked.
+    assert {name for name, words in standing.items() if words.startswith("off")} == {
+        "same_times",
+        "gop_phase",
+    }
+
+
+@pytest.mark.parametrize("same_times", [True, False])
+def test_same_times_make_both_classes_of_the_same_moments(
+    sidecar: Callable, batch_of: Callable, same_times: bool
+) -> None:
+    task = replace(SMALL, positive=0.5, same_times=same_times)
+    batch = batch_of(task, [sidecar(number) for number in range(50)])
+    tuples, in_order = batch.inputs["tuples"].numpy(), batch.targets.numpy() == 1
+    moments = {label: set(map(tuple, np.sort(tuples[in_order == label]).tolist())) for label in (True, False)}
+    assert (moments[True] == moments[False]) == same_times
+    seen = set(map(tuple, tuples[~in_order].tolist()))
+    wanted = {(2, 1, 3), (3, 1, 2), (1, 3, 2), (2, 3, 1)}
+    assert (seen == wanted) == same_times
+    assert set(map(tuple, tuples[in_order].tolist())) == {(1, 2, 3), (3, 2, 1)}
+
+
+@pytest.mark.parametrize("gop_phase", [True, False])
+def test_drawn_phases_tell_nothing_of_each_other(
+    sidecar: Callable, batch_of: Callable, gop_phase: bool
+) -> None:
+    task = replace(SMALL, gop_phase=gop_phase)
+    facts = batch_of(task, [sidecar(number, frames=120) for number in range(600)]).facts
+    frames, phases = facts["frames"], facts["key_distance"]
+    assert (np.diff(frames, axis=1) > 0).all() and (phases == frames % 16).all()
+    steps = (phases[:, 1] - phases[:, 0]) % 16
+    counts = np.bincount(steps, minlength=16)
+    if not gop_phase:
+        assert counts.max() == 600, "without it b is a fixed step behind a"
+        return
+    expected = 600 / 16
+    assert ((counts - expected) ** 2 / expected).sum() < 40, "chi squared of 15 degrees of freedom"
