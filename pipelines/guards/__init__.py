@@ -156,6 +156,10 @@ GUARDS: Final[Mapping[str, Guard]] = {
         "A middle frame that looks like the outer one makes a negative out of a positive.",
         "Such clips take no part in the loss, whatever their label.",
     ),
+    "stabilise": Guard(
+        "A slow pan or zoom tells the order of frames whatever they show.",
+        "The camera's path is measured on the decoded frames, and frames are cut where the scene has gone.",
+    ),
     "tile_contrast": Guard(
         "Vignetting and lighting make a tile's brightness tell where it was.",
         "Each channel of each tile has mean 0 and variance 1.",

@@ -20,8 +20,10 @@ from unreel.pipelines.guards.gop_phase import gop_phases, times_by_phase
 from unreel.pipelines.guards.motion_window import choose_start, window_motion
 from unreel.pipelines.guards.scene_cuts import uncut_starts
 from unreel.pipelines.guards.similar_frames import frame_difference
+from unreel.pipelines.guards.stabilise import Cuts, camera_path, follow
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import Views, render
+from unreel.pipelines.ops.yuv import Pictures
 from unreel.pipelines.plan import Plan
 from unreel.pipelines.pretext.checks import check_range, no_look
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
@@ -54,6 +56,8 @@ class ShuffleAndLearn:
         flip: probability that a clip is mirrored; all its frames alike.
         camera_shift: guard; how far each frame is moved on its own, in pixels, at most `window - crop`. It has to be
             about four times what the camera moves between a and e; see `guards/camera_shift.py`. 0 is off.
+        stabilise: guard, ours, off: frames are cut where the scene has gone, as measured; see `guards/stabilise.py`. It costs
+            more than the decoding, and clips whose camera leaves the window have targets -1. `camera_shift` comes on top.
         independent_jitter: guard; False gives all frames of a clip the same change of colour.
         brightness, contrast, saturation, hue, grey: see `Jitter`; the defaults are those of DPC, ours here.
         motion_window: guard; False draws windows uniformly.
@@ -80,6 +84,7 @@ class ShuffleAndLearn:
     size: int = 96
     flip: float = 0.5
     camera_shift: int = 16
+    stabilise: bool = False
     independent_jitter: bool = True
     brightness: float = 0.5
     contrast: float = 0.5
@@ -127,6 +132,7 @@ class ShuffleAndLearn:
             "colour_jitter": f"{jitter}, hue {self.hue:g}, grey {self.grey:g}, "
             + ("each frame its own" if self.independent_jitter else "off: one change a clip"),
             "camera_shift": f"each frame by up to {self.camera_shift} pixels" if self.camera_shift else "off",
+            "stabilise": "cut where the scene has gone" if self.stabilise else "off",
             "motion_window": "drawn by motion" if self.motion_window else "off: drawn uniformly",
             "scene_cuts": "windows within a scene" if self.scene_cuts else "off",
             "content_box": "windows inside the content" if self.content_box else "off",
@@ -204,22 +210,23 @@ class ShuffleAndLearn:
     def build(self, media: MediaBatch, draws: Draws) -> PretextBatch:
         """Inputs `frame` f32 `[B, 5, 3, size, size]`, normalised, and `tuples` i64 `[B, tuples, 3]` into the five.
 
-        Targets i64 `[B, tuples]`: 1 in order, 0 not, -1 where similar frames leave nothing to decide.
+        Targets i64 `[B, tuples]`: 1 in order, 0 not, -1 where similar frames leave nothing to decide, or a clip could not be stabilised.
         """
         pictures = media.pictures
         assert pictures is not None
-        views = self._views(draws)
+        views, steady = self._views(pictures, draws)
         tuples, in_order = self._tuples(draws)
         others = (_B, _D) if self.same_times else (_A, _E)
         difference = frame_difference(pictures, middle=_C, others=others)
         alike = (difference < self.min_difference)[:, None]
+        unsteady = torch.from_numpy(~steady).to(pictures.device)[:, None]
         targets = torch.from_numpy(in_order.astype(np.int64)).to(pictures.device)
         return PretextBatch(
             inputs={
                 "frame": render(pictures, views),
                 "tuples": torch.from_numpy(tuples).to(pictures.device),
             },
-            targets=targets.masked_fill(alike, -1),
+            targets=targets.masked_fill(alike | unsteady, -1),
             valid=media.valid,
             positions=media.positions,
             keys=media.keys,
@@ -229,7 +236,8 @@ class ShuffleAndLearn:
             | {"difference": difference.cpu().numpy()},
         )
 
-    def _views(self, draws: Draws) -> Views:
+    def _views(self, pictures: Pictures, draws: Draws) -> tuple[Views, NDArray[np.bool_]]:
+        """What each frame shows, and which clips are steady, bool `[B]`."""
         jitter = Jitter(
             brightness=self.brightness,
             contrast=self.contrast,
@@ -237,17 +245,24 @@ class ShuffleAndLearn:
             hue=self.hue,
             grey=self.grey,
         )
-        top, left = draw_offsets(
-            draws, frames=_FRAMES, slack=self.window - self.crop, shift=self.camera_shift
-        )
-        return Views(
-            top=top,
-            left=left,
-            crop=(self.crop, self.crop),
+        cuts = self._cuts(pictures, draws)
+        views = Views(
+            top=cuts.top,
+            left=cuts.left,
+            crop=cuts.extents if self.stabilise else (self.crop, self.crop),
             size=(self.size, self.size),
             flip=draws.chance("flip", self.flip),
             colour=draw_colours(draws, jitter, frames=_FRAMES, independent=self.independent_jitter),
         )
+        return views, cuts.steady
+
+    def _cuts(self, pictures: Pictures, draws: Draws) -> Cuts:
+        """Where frames are cut: each at its own place, and where the scene has gone if that is asked for."""
+        offsets = draw_offsets(draws, frames=_FRAMES, slack=self.window - self.crop, shift=self.camera_shift)
+        if not self.stabilise:
+            return Cuts.still(offsets, crop=self.crop)
+        path = camera_path(pictures, reference=_C)
+        return follow(path, offsets, crop=self.crop, extent=(self.window, self.window))
 
     def _tuples(self, draws: Draws) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Tuples i64 `[B, K, 3]` and whether each is in order, bool `[B, K]`; every tuple has its own coins."""

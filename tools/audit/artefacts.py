@@ -11,10 +11,12 @@ from torch import Tensor
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.plan import Window
 from unreel.pipelines.pretext.task import PretextBatch
+from unreel.shards.sample import Sidecar
 from unreel.tools.audit.probe import Evidence
-from unreel.tools.audit.worlds import WORLDS, content_box
+from unreel.tools.audit.worlds import WORLDS, content_box, path_of
+from unreel.tools.synth.world import World
 
-__all__ = ["Artefact", "border", "colours", "facts", "tuple_facts", "tuple_set"]
+__all__ = ["Artefact", "border", "colours", "facts", "motion", "tuple_facts", "tuple_set"]
 
 Artefact = Callable[[MediaBatch, PretextBatch], Evidence]
 
@@ -82,6 +84,48 @@ def border(crop: int) -> Artefact:
         )
 
     return show
+
+
+def motion(world: str) -> Artefact:
+    """How the scene moves between the frames of a tuple as the tower is shown them, from the path that was generated.
+
+    Exact, and so more than a network could see: shift down and right in cuts, and zoom, of each pair of frames.
+    """
+
+    def show(media: MediaBatch, batch: PretextBatch) -> Evidence:
+        places = _of_tuples(batch, _places(world, media, batch))
+        steps = np.stack([places[..., j] - places[..., i] for i, j in _PAIRS], axis=-1)
+        # Whether one step goes on in the direction of another is a product: trees would have to build it from pieces.
+        turns = np.stack([(steps[..., i] * steps[..., j])[..., :2].sum(axis=2) for i, j in _PAIRS], axis=-1)
+        zooms = np.stack([steps[:, :, 2, i] * steps[:, :, 2, j] for i, j in _PAIRS], axis=-1)
+        return _decisions(batch, np.concatenate([steps.reshape(*steps.shape[:2], -1), turns, zooms], axis=2))
+
+    return show
+
+
+def _places(world: str, media: MediaBatch, batch: PretextBatch) -> NDArray:
+    """(down, right, log zoom) of one point of the scene in each frame's cut, in cuts: f64 `[B, T, 3]`."""
+    top, left = batch.facts["crop_top"], batch.facts["crop_left"]
+    # Cuts of one size need no size: trees do not mind the unit.
+    size = batch.facts.get("crop_height", np.ones(top.shape))
+    rows = [
+        np.zeros((top.shape[1], 3))
+        if sidecar is None or plan is None or plan.window is None
+        else _place(WORLDS[world], sidecar, plan.frames, plan.window)
+        for sidecar, plan in zip(media.sidecars, media.plans, strict=True)
+    ]
+    scene = np.stack(rows)
+    shown = (scene[..., :2] - np.stack([top, left], axis=2)) / size[..., None]
+    return np.concatenate([shown, scene[..., 2:] - np.log(size)[..., None]], axis=2)
+
+
+def _place(world: World, sidecar: Sidecar, frames: NDArray, window: Window) -> NDArray:
+    """(down, right, log zoom) of the middle of the scene in each frame's window: f64 `[T, 3]`, in pixels."""
+    assert sidecar.video is not None
+    view, stored = path_of(world, sidecar), sidecar.video
+    down = (0.5 - view.dy[frames]) * stored.height - window.top
+    right = (0.5 + view.dx[frames]) * stored.width - window.left
+    return np.stack([down, right, np.log(view.zoom[frames])], axis=1)
 
 
 def _apart(pictures: Tensor, masks: Tensor, first: int, second: int) -> Tensor:

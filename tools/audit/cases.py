@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from unreel.pipelines.pretext import Correspondence, ShuffleAndLearn
 from unreel.pipelines.pretext.task import TrainableTask
-from unreel.tools.audit.artefacts import Artefact, colours, facts, tuple_facts, tuple_set
+from unreel.tools.audit.artefacts import Artefact, border, colours, facts, motion, tuple_facts, tuple_set
 
 __all__ = ["CASES", "Case"]
 
@@ -65,6 +65,60 @@ CASES: Final = (
         show=colours,
     ),
     Case(
+        guard="content_box",
+        threat="D7",
+        artefact="pixels of the letterbox",
+        world="letterbox",
+        task=replace(_ORDER, window=80, crop=80),
+        off={"content_box": False},
+        show=border(80),
+    ),
+    Case(
+        guard="camera_shift",
+        threat="D8",
+        artefact="motion of the scene under a slow pan; each frame moved by 16 of 112 pixels",
+        world="texture",
+        task=replace(_ORDER, camera_shift=16),
+        off={"camera_shift": 0},
+        show=motion("texture"),
+    ),
+    Case(
+        guard="camera_shift",
+        threat="D8",
+        artefact="motion of the scene under a slow pan; each frame moved by 48 of 128 pixels",
+        world="texture",
+        task=replace(_ORDER, window=128, crop=80, camera_shift=48),
+        off={"camera_shift": 0},
+        show=motion("texture"),
+    ),
+    Case(
+        guard="stabilise",
+        threat="D8",
+        artefact="motion of the scene under a slow pan; stabilised",
+        world="texture",
+        task=replace(_ORDER, window=128, stabilise=True),
+        off={"stabilise": False},
+        show=motion("texture"),
+    ),
+    Case(
+        guard="stabilise",
+        threat="D8",
+        artefact="motion of the scene under a slow pan; stabilised, then each frame moved by 8 pixels",
+        world="texture",
+        task=replace(_ORDER, window=128, camera_shift=8, stabilise=True),
+        off={"stabilise": False},
+        show=motion("texture"),
+    ),
+    Case(
+        guard="stabilise",
+        threat="D8",
+        artefact="motion of the scene under pan and zoom; stabilised, then each frame moved by 8 pixels",
+        world="camera",
+        task=replace(_ORDER, window=128, camera_shift=8, stabilise=True),
+        off={"stabilise": False},
+        show=motion("camera"),
+    ),
+    Case(
         guard="audio_phase",
         threat="D9",
         artefact="start of the sound on the frame grid; all starts on it",
@@ -101,4 +155,4 @@ CASES: Final = (
         show=tuple_set("seconds"),
     ),
 )
-"""One after the other."""
+"""In the order of the threats."""

@@ -254,12 +254,37 @@ def test_guards_are_those_that_are_listed_and_say_how_they_stand() -> None:
     assert set(SMALL.guards) <= set(GUARDS)
     off = replace(PLAIN, independent_jitter=False, motion_window=False, scene_cuts=False, content_box=False)
     assert all("off" in words for words in off.guards.values())
-    standing = ShuffleAndLearn().guards
-    # Both are off as published: they change which question is asked.
-    assert {name for name, words in standing.items() if words.startswith("off")} == {
-        "same_times",
-        "gop_phase",
-    }
+    # Two change which question is asked, and one costs more than decoding.
+    off = {name for name, words in ShuffleAndLearn().guards.items() if words.startswith("off")}
+    assert off == {"same_times", "gop_phase", "stabilise"}
+
+
+def test_stabilised_clips_stand_still_and_those_that_cannot_have_no_targets(
+    sidecar: Callable, batch_of: Callable
+) -> None:
+    ground = np.random.default_rng(0).normal(size=(16, 40)).repeat(8, 0).repeat(8, 1)
+
+    def panning(clip: object, frames: np.ndarray) -> np.ndarray:
+        # Clips of odd number pan by two pixels a frame, which no window with 16 pixels of room can follow.
+        speed = 2.0 if int(clip.source.id, 16) % 2 else 0.25
+        starts = 100 + np.round(speed * (frames - frames[2])).astype(int)
+        cuts = np.stack([ground[:128, start : start + 128] for start in starts])
+        return np.repeat((128 + 30 * cuts).clip(0, 255).astype(np.uint8)[..., None], 3, axis=-1)
+
+    task = replace(PLAIN, window=128, crop=112, size=64, independent_jitter=False, stabilise=True)
+    clips = [sidecar(number) for number in range(8)]
+    followed, still = (
+        batch_of(each, clips, paint=panning) for each in (task, replace(task, stabilise=False))
+    )
+    slow = torch.arange(8) % 2 == 0
+    assert (followed.targets[slow] >= 0).all() and (followed.targets[~slow] == -1).all()
+    assert (still.targets >= 0).all()
+
+    def unrest(batch: object) -> float:
+        frames = batch.inputs["frame"][slow]
+        return float((frames - frames[:, 2:3]).abs().mean())
+
+    assert unrest(followed) < 0.5 * unrest(still)
 
 
 @pytest.mark.parametrize("same_times", [True, False])
