@@ -1,5 +1,6 @@
 """`unreel train`: train the towers of a recipe on a folder of shards, in one process or in each that torchrun starts."""
 
+import math
 import signal
 from contextlib import ExitStack
 from pathlib import Path
@@ -109,6 +110,8 @@ def run_training(
         )
         if ranks.leads and ranks.size > 1:
             console.print(_division(config, ranks), markup=False, soft_wrap=True)
+        if config.train.epochs and ranks.leads:
+            console.print(_epochs(config, loader.samples), markup=False, soft_wrap=True)
         result = trainer.train(resume=resume)
         if not ranks.leads:
             return result
@@ -121,6 +124,10 @@ def run_training(
 def _division(config: "RunConfig", ranks: "Ranks") -> str:
     rows, device = config.train.batch_size // ranks.size, ranks.device(config.train.device).type
     return f"{ranks.size} ranks on {device}: {rows} of {config.train.batch_size} clips of each step on each"
+
+
+def _epochs(config: "RunConfig", samples: int) -> str:
+    return f"{config.train.epochs:g} epochs of {samples} clips: {config.train.steps} steps"
 
 
 def _note_pace(loader: "Loader", folder: "RunFolder") -> None:
@@ -181,7 +188,7 @@ def _prepare(
     if ranks.size > 1 and config.loader.backend == "auto":
         config = _with_backend(config, ranks.led(lambda: _measured_backend(config, ranks)))
     loader = stack.enter_context(_open_loader(config, split="train", ranks=ranks))
-    config = _with_backend(config, loader.backend.name)
+    config = _with_steps(_with_backend(config, loader.backend.name), loader.samples)
     if not config.data.holdout:
         return config, loader, None
     return config, loader, stack.enter_context(_open_loader(config, split="val", ranks=ranks))
@@ -191,6 +198,16 @@ def _with_backend(config: "RunConfig", name: str) -> "RunConfig":
     import msgspec
 
     return msgspec.structs.replace(config, loader=msgspec.structs.replace(config.loader, backend=name))
+
+
+def _with_steps(config: "RunConfig", samples: int) -> "RunConfig":
+    """The settings with `train.steps` counted from `train.epochs`, where those are set."""
+    import msgspec
+
+    if not config.train.epochs:
+        return config
+    steps = math.ceil(config.train.epochs * samples / config.train.batch_size)
+    return msgspec.structs.replace(config, train=msgspec.structs.replace(config.train, steps=steps))
 
 
 def _measured_backend(config: "RunConfig", ranks: "Ranks") -> str:

@@ -1,9 +1,10 @@
 """Checkpoints: one folder a generation, safetensors and JSON, committed by a rename, verified before it is read.
 
     checkpoints/step-00000100/model.safetensors      weights and buffers
+                              average.safetensors    the same of their average, where one is kept
                               optimizer.safetensors  the optimiser's state, by `PARAMETER/KEY`
                               state.json             everything that is not a tensor
-                              manifest.json          bytes and SHA-256 of the three
+                              manifest.json          bytes and SHA-256 of all of these
 
 The newest checkpoint is the complete one of the highest step; no file points to it and no clock decides it.
 """
@@ -13,7 +14,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,8 @@ from unreel.pipelines.errors import CheckpointError
 __all__ = ["Checkpoint", "newest_checkpoint", "prune", "read_checkpoint", "save_checkpoint", "steps_saved"]
 
 SCHEMA: Final = 1
-FILES: Final = ("model.safetensors", "optimizer.safetensors", "state.json")
+_NEEDED: Final = ("model.safetensors", "optimizer.safetensors", "state.json")
+_MANIFEST: Final = "manifest.json"
 _NAME = re.compile(r"step-(\d{8,})")
 _DRAFT: Final = ".draft-"
 
@@ -41,12 +43,23 @@ class Checkpoint:
         model: weights and buffers by name, on the CPU.
         optimiser: see `state_tensors`.
         state: the JSON text of everything else.
+        average: as `model`, of the average of the weights; empty where none is kept.
     """
 
     step: int
     model: Mapping[str, Tensor]
     optimiser: Mapping[str, Tensor]
     state: bytes
+    average: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def copied(self) -> "Checkpoint":
+        """The same in host memory of its own, which training does not change."""
+        return replace(
+            self,
+            model=_copied(self.model),
+            optimiser=_copied(self.optimiser),
+            average=_copied(self.average),
+        )
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
@@ -58,8 +71,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     draft.mkdir(parents=True)
     _write_tensors(draft / "model.safetensors", checkpoint.model)
     _write_tensors(draft / "optimizer.safetensors", checkpoint.optimiser)
+    if checkpoint.average:
+        _write_tensors(draft / "average.safetensors", checkpoint.average)
     (draft / "state.json").write_bytes(checkpoint.state)
-    (draft / "manifest.json").write_bytes(_manifest(draft, checkpoint.step))
+    (draft / _MANIFEST).write_bytes(_manifest(draft, checkpoint.step))
     for path in (*draft.iterdir(), draft):
         _sync(path)
     if final.exists():
@@ -77,20 +92,22 @@ def read_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: a file is missing, damaged, or not the one that was written; the message says which.
     """
     verify(path)
+    average = path / "average.safetensors"
     return Checkpoint(
         step=_step_of(path),
         model=safetensors.torch.load_file(path / "model.safetensors"),
         optimiser=safetensors.torch.load_file(path / "optimizer.safetensors"),
         state=(path / "state.json").read_bytes(),
+        average=safetensors.torch.load_file(average) if average.exists() else {},
     )
 
 
 def verify(path: Path) -> None:
     """Hold every byte of a generation against its manifest. Raises CheckpointError on any difference."""
-    missing = [name for name in (*FILES, "manifest.json") if not (path / name).is_file()]
+    missing = [name for name in (*_NEEDED, _MANIFEST) if not (path / name).is_file()]
     if missing:
         raise CheckpointError(f"checkpoint {path}: {', '.join(missing)} missing")
-    written = (path / "manifest.json").read_bytes()
+    written = (path / _MANIFEST).read_bytes()
     # The manifest is a function of the files and the folder's name, so that a flipped bit of its own shows as well.
     if written != _manifest(path, _step_of(path)):
         raise CheckpointError(f"checkpoint {path}: {_culprit(path, written)}")
@@ -129,15 +146,20 @@ def prune(folder: Path, *, keep: int, newest: int) -> None:
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     # safetensors stores rows in order; channels-last weights are laid out anew and put back when they are loaded.
-    plain = {
-        name: tensor.detach().to("cpu", memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
-    }
+    plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     safetensors.torch.save_file(plain, path)
 
 
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+
+
 def _manifest(path: Path, step: int) -> bytes:
-    files = {name: {"bytes": (path / name).stat().st_size, "sha256": _sha256(path / name)} for name in FILES}
+    names = sorted(file.name for file in path.iterdir() if file.name != _MANIFEST)
+    files = {name: {"bytes": (path / name).stat().st_size, "sha256": _sha256(path / name)} for name in names}
     return msgspec.json.format(
         msgspec.json.encode({"schema": SCHEMA, "step": step, "files": files}), indent=2
     )
@@ -147,8 +169,8 @@ def _culprit(path: Path, written: bytes) -> str:
     try:
         stated = msgspec.json.decode(written)["files"]
         present = msgspec.json.decode(_manifest(path, _step_of(path)))["files"]
-        wrong = [name for name in FILES if stated[name] != present[name]]
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+        wrong = [name for name in {**stated, **present} if stated.get(name) != present.get(name)]
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         return "manifest.json is damaged"
     return f"not what manifest.json says: {', '.join(wrong)}" if wrong else "manifest.json is damaged"
 

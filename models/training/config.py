@@ -9,6 +9,7 @@ from msgspec import Meta
 
 __all__ = [
     "DataConfig",
+    "DivergenceConfig",
     "LoaderConfig",
     "OptimiserConfig",
     "RunConfig",
@@ -82,12 +83,38 @@ class ScheduleConfig(Section, frozen=True, kw_only=True):
             raise ValueError(f"drops = {list(self.drops)}: must ascend")
 
 
+class DivergenceConfig(Section, frozen=True, kw_only=True):
+    """What follows when a loss or a gradient is no number, on any rank, or a loss jumps. Weights never move by such a step."""
+
+    answer: Literal["stop", "skip", "roll_back"] = "skip"
+    """`stop` ends the run; `skip` goes on with the next step; `roll_back` takes the weights of the newest checkpoint and
+    goes on with the next step, so that the same samples do not come again."""
+    most: Count = 3
+    """Steps in a row that are skipped, or returns in a whole run; one more ends the run."""
+    spike: NotNegative = 0.0
+    """A loss above so many times the median of the last ones is answered as well; 0 judges none."""
+    window: Count = 64
+    """Losses that the median is taken of."""
+
+
 class TrainConfig(Section, frozen=True, kw_only=True):
     """How long, how much at once, and what is kept."""
 
     steps: Count
     batch_size: Count
-    """Clips in a step, over all devices."""
+    """Clips in a step, over all ranks and passes."""
+    epochs: NotNegative = 0.0
+    """More than 0: `steps` is set to so many times all clips, rounded up."""
+    accumulate: Count = 1
+    """Passes in which a rank takes its clips of a step: less memory, one move of the weights. Batch norm and negatives
+    inside a batch see one pass."""
+    ema: Share = 0.0
+    """What an average of the weights keeps of itself at each step, such as 0.999; 0 keeps no average. Validation, and
+    whoever loads the run, take the average."""
+    sync_batch_norm: bool = False
+    """Statistics of batch norm over all ranks; needs CUDA, see `norm` of the towers for what runs everywhere."""
+    compile: bool = False
+    """`torch.compile` on each stage of the towers; the first steps take minutes, the last bits differ."""
     max_seconds: NotNegative = 0.0
     """Training stops early after so many seconds of steps, resumes included; 0 is no limit. Steps are the budget: the
     schedule does not know the clock, and so a run is the same on a fast and on a slow machine."""
@@ -135,6 +162,7 @@ class RunConfig(Section, frozen=True, kw_only=True):
     """Settings of the objective, which has the task's name."""
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
+    divergence: DivergenceConfig = DivergenceConfig()
     train: TrainConfig
     loader: LoaderConfig = LoaderConfig()
 

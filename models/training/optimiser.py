@@ -57,6 +57,7 @@ def load_state(optimiser: Optimizer, model: nn.Module, tensors: Mapping[str, Ten
         StateMismatch: a tensor belongs to a parameter that the model does not have.
     """
     parameters = dict(model.named_parameters())
+    optimiser.state.clear()
     for entry, value in tensors.items():
         name, _, key = entry.rpartition("/")
         if name not in parameters:

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from unreel.models.training.divergence import History
 from unreel.models.training.environment import Environment
 from unreel.models.training.scores import Scores
 
@@ -23,6 +24,8 @@ class Progress(msgspec.Struct, kw_only=True):
     """`step`, `seconds` and `waited` at the last row of the log."""
     scores: Scores = msgspec.field(default_factory=Scores)
     """Since the last row of the log."""
+    history: History = msgspec.field(default_factory=History)
+    """Losses so far, and steps that went wrong."""
     validation: dict[str, float | int | str | None] = {}
     """The last validation's row."""
 
@@ -40,6 +43,7 @@ class Progress(msgspec.Struct, kw_only=True):
             **self.scores.row(),
             "clips_per_second": (self.step - step) * batch_size / elapsed,
             "data_wait": (self.waited - waited) / elapsed,
+            "skipped": self.scores.skipped,
             "seconds": self.seconds,
         }
         self.logged, self.scores = (self.step, self.seconds, self.waited), Scores()
@@ -65,6 +69,8 @@ class TrainingResult(msgspec.Struct, frozen=True, kw_only=True):
     clips_per_second: float
     data_wait: float
     """Share of the seconds, in [0, 1], that went into getting batches: waiting for media, and building from them."""
+    skipped: int
+    """Steps that were not learned from, because they went wrong."""
     validation: dict[str, float | int | str | None]
     """The last validation's row; empty without one."""
 
@@ -77,5 +83,6 @@ class TrainingResult(msgspec.Struct, frozen=True, kw_only=True):
             seconds=progress.seconds,
             clips_per_second=progress.step * batch_size / seconds,
             data_wait=progress.waited / seconds,
+            skipped=progress.history.left_out,
             validation=progress.validation,
         )

@@ -30,19 +30,24 @@ __all__ = ["LoadedRun", "RunFolder", "continue_config", "load_run"]
 
 _FREE: Final = {
     "data.shards",
+    "divergence.answer",
+    "divergence.most",
+    "divergence.spike",
+    "divergence.window",
     "train.max_seconds",
     "train.eval_every",
     "train.eval_batches",
     "train.checkpoint_every",
     "train.keep",
     "train.threads",
+    "train.compile",
     "loader.threads",
     "loader.workers",
     "loader.prefetch",
     "loader.failures",
 }
-"""Settings that a resumed run may change. No loss depends on them, but for `train.threads`, of which the trainer warns;
-shards may have moved, and their loader refuses a state of other ones."""
+"""Settings that a resumed run may change. No loss so far depends on them, but for last bits that `train.threads` and
+`train.compile` change; shards may have moved, and their loader refuses a state of other ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,8 @@ class LoadedRun:
 def load_run(folder: Path | str, *, step: int | Literal["latest"] = "latest") -> LoadedRun:
     """Load a checkpoint of a run, by default the newest good one; newer damaged ones are named in a warning.
 
+    Where the run keeps an average of its weights, that is what is loaded.
+
     Raises:
         ValueError: no run in this folder, or no checkpoint of this step.
         CheckpointError: the checkpoint is damaged, or of a model that this version builds otherwise.
@@ -143,6 +150,11 @@ def continue_config(saved: RunConfig, given: RunConfig) -> RunConfig:
     Raises:
         StateMismatch: `given` asks for something else that the losses depend on; the message names it.
     """
+    if given.train.epochs and given.train.epochs == saved.train.epochs:
+        # Steps were counted from the epochs when the run began.
+        given = msgspec.structs.replace(
+            given, train=msgspec.structs.replace(given.train, steps=saved.train.steps)
+        )
     before, now = _flatten(saved), _flatten(given)
     differing = [
         key for key in {**before, **now} if before.get(key) != now.get(key) and now.get(key) != "auto"
@@ -165,7 +177,7 @@ def continue_config(saved: RunConfig, given: RunConfig) -> RunConfig:
 
 def _fill(model: PretextModel, checkpoint: Checkpoint, run: RunFolder) -> None:
     try:
-        model.load_state_dict(checkpoint.model)
+        model.load_state_dict(checkpoint.average or checkpoint.model)
     except RuntimeError as error:
         raise CheckpointError(
             f"{run.path}, step {checkpoint.step}: its weights do not fit the model of its recipe ({error}); "

@@ -27,6 +27,8 @@ class Scores(msgspec.Struct, kw_only=True):
     """Valid answers."""
     failed: int = 0
     """Rows that were not valid."""
+    skipped: int = 0
+    """Steps that were not learned from; they are in none of the other numbers."""
 
     def add(self, tally: Tally) -> None:
         """Count one step."""
@@ -39,7 +41,7 @@ class Scores(msgspec.Struct, kw_only=True):
     def row(self) -> dict[str, float | int]:
         """Mean loss, the score by its metric's name, valid answers and failed rows."""
         return {
-            "loss": float(np.mean(self.losses)),
+            "loss": float(np.mean(self.losses)) if self.losses else float("nan"),
             self.metric: mean_ratio(self.right, self.total),
             "decisions": self.decisions,
             "failed": self.failed,

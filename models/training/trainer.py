@@ -19,9 +19,7 @@ import torch
 from unreel.models.training.checkpoint import (
     Checkpoint,
     newest_checkpoint,
-    prune,
     read_checkpoint,
-    save_checkpoint,
     steps_saved,
 )
 from unreel.models.training.config import RunConfig
@@ -32,9 +30,10 @@ from unreel.models.training.model import build_model
 from unreel.models.training.progress import Progress, SavedState, TrainingResult
 from unreel.models.training.ranks import ALONE, Ranks, launched
 from unreel.models.training.run import RunFolder
+from unreel.models.training.saver import Saver
 from unreel.models.training.signals import StopRequest, stop_requests
 from unreel.models.training.validation import BatchSource, validate
-from unreel.pipelines.errors import StateMismatch
+from unreel.pipelines.errors import Diverged, StateMismatch
 from unreel.pipelines.failures import join_states, part_of_state
 from unreel.pipelines.pretext.task import PretextBatch
 
@@ -106,6 +105,7 @@ class Trainer:
         self._device = ranks.device(config.train.device)
         self._environment = record_environment(self._device, ranks=ranks.size)
         self._learner = Learner(build_model(config).to(self._device), config, ranks=ranks)
+        self._saver = Saver(folder.checkpoints, keep=config.train.keep)
         self._progress = Progress()
 
     def train(self, *, resume: bool = False) -> TrainingResult:
@@ -115,7 +115,7 @@ class Trainer:
             ValueError: the folder holds a run and `resume` is False.
             StateMismatch: the checkpoint belongs to another run, or another process trains here.
             CheckpointError: no checkpoint is good.
-            Diverged: a loss or a gradient is not finite.
+            Diverged: steps went wrong, and `config.divergence` ends the run by it.
         """
         with ExitStack() as stack:
             self._ranks.led(lambda: self._hold(stack, resume))
@@ -125,14 +125,20 @@ class Trainer:
             try:
                 stopped = self._loop(stop)
             finally:
-                for listener in self._listeners:
-                    listener.close()
+                self._close()
         return TrainingResult.of(self._progress, stopped=stopped, batch_size=self._config.train.batch_size)
 
     def _hold(self, stack: ExitStack, resume: bool) -> None:
         stack.enter_context(self._folder.lock())
         if self._folder.recipe.exists() and not resume:
             raise ValueError(f"{self._folder.path} holds a run: add --resume, or choose another folder")
+
+    def _close(self) -> None:
+        try:
+            self._saver.close()
+        finally:
+            for listener in self._listeners:
+                listener.close()
 
     def _begin(self, resume: bool) -> None:
         if resume:
@@ -155,14 +161,23 @@ class Trainer:
         if other:
             self._warn(f"same samples, but not the same last bits as before, since {'; '.join(other)}")
         self._loader.load_state_dict(part_of_state(state.loader, self._ranks.rank))
-        self._learner.restore(model=checkpoint.model, optimiser=checkpoint.optimiser, scaler=state.scaler)
+        self._fill(checkpoint, state)
         self._progress = state.progress
+
+    def _fill(self, checkpoint: Checkpoint, state: SavedState) -> None:
+        self._learner.restore(
+            model=checkpoint.model,
+            average=checkpoint.average,
+            optimiser=checkpoint.optimiser,
+            scaler=state.scaler,
+        )
 
     def _newest(self) -> Checkpoint | None:
         """The newest good checkpoint; rank 0 verifies, so that all ranks go on from the same one."""
         found: list[Checkpoint | None] = []
 
         def choose() -> int | None:
+            self._saver.wait()
             checkpoint, damaged = newest_checkpoint(self._folder.checkpoints)
             found.append(checkpoint)
             for error in damaged:
@@ -200,11 +215,33 @@ class Trainer:
         waited = time.perf_counter() - began
         if step.step != progress.step:
             raise StateMismatch(f"the loader gave step {step.step}, training is at step {progress.step}")
-        learned = self._learner.learn(step.step, step.batch.to(self._device))
-        progress.scores.add(learned.tally)
+        learned = self._learn(step)
         spent = self._sum([time.perf_counter() - began, waited])
         progress.count(seconds=spent[0] / self._ranks.size, waited=spent[1] / self._ranks.size)
         return learned
+
+    def _learn(self, step: _Step) -> Learned:
+        progress, policy = self._progress, self._config.divergence
+        batch = step.batch.to(self._device)
+        learned = self._learner.learn(step.step, batch, limit=progress.history.limit(policy))
+        if learned.refused:
+            progress.scores.skipped += 1
+            progress.history.refused(learned.refused, policy)
+            self._warn(f"{learned.refused} ({progress.history.left_out} so far)")
+            if policy.answer == "roll_back":
+                self._roll_back(learned.refused)
+        else:
+            progress.scores.add(learned.tally)
+            progress.history.learned(learned.tally.loss, policy)
+        return learned
+
+    def _roll_back(self, reason: str) -> None:
+        """Take the weights of the newest checkpoint; the steps go on, so that the same samples do not come again."""
+        checkpoint = self._newest()
+        if checkpoint is None:
+            raise Diverged(f"{reason}. There is no checkpoint to go back to (train.checkpoint_every)")
+        self._fill(checkpoint, msgspec.json.decode(checkpoint.state, type=SavedState))
+        self._warn(f"back to the weights of step {checkpoint.step}; the samples go on")
 
     def _agreed(self, stop: StopRequest) -> str | None:
         """The signal that any rank was sent."""
@@ -234,7 +271,7 @@ class Trainer:
         if self._validation is None:
             return
         scores = validate(
-            self._learner.model,
+            self._learner.evaluated,
             self._validation,
             self._config.train,
             device=self._device,
@@ -257,10 +294,10 @@ class Trainer:
             step=self._progress.step,
             model=self._learner.model.state_dict(),
             optimiser=self._learner.optimiser_tensors(),
+            average=self._learner.average.model.state_dict() if self._learner.average else {},
             state=msgspec.json.format(msgspec.json.encode(state), indent=2),
         )
-        save_checkpoint(self._folder.checkpoints, checkpoint)
-        prune(self._folder.checkpoints, keep=self._config.train.keep, newest=checkpoint.step)
+        self._saver.save(checkpoint)
 
     def _tell(self, split: str, **numbers: float) -> None:
         row = Row(self._progress.step, split, numbers)

@@ -17,9 +17,10 @@ from unreel.models.training.checkpoint import (
     save_checkpoint,
     steps_saved,
 )
+from unreel.models.training.saver import Saver
 from unreel.pipelines.errors import CheckpointError
 
-FILES = ("model.safetensors", "optimizer.safetensors", "state.json", "manifest.json")
+FILES = ("model.safetensors", "average.safetensors", "optimizer.safetensors", "state.json", "manifest.json")
 
 
 def checkpoint(step: int) -> Checkpoint:
@@ -31,6 +32,7 @@ def checkpoint(step: int) -> Checkpoint:
         model={**weights, "b.weight": last},
         optimiser={"a.weight/exp_avg": torch.randn(3, 4, generator=generator)},
         state=json.dumps({"step": step}).encode(),
+        average={"a.weight": torch.randn(3, 4, generator=generator)},
     )
 
 
@@ -48,7 +50,11 @@ def test_reads_what_was_saved(saved: Path) -> None:
     assert read is not None
     assert damaged == []
     assert (read.step, read.state) == (20, written.state)
-    for found, expected in ((read.model, written.model), (read.optimiser, written.optimiser)):
+    for found, expected in (
+        (read.model, written.model),
+        (read.optimiser, written.optimiser),
+        (read.average, written.average),
+    ):
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[name], expected[name]) for name in expected)
 
@@ -137,3 +143,30 @@ def test_pruning_keeps_the_last_ones_and_only_after_the_newest_is_good(saved: Pa
     with pytest.raises(CheckpointError, match=r"model\.safetensors"):
         prune(saved, keep=1, newest=30)
     assert steps_saved(saved) == [20, 30]
+
+
+def test_what_is_saved_is_what_was_there_when_saving_began(tmp_path: Path) -> None:
+    changing = checkpoint(20)
+    saver = Saver(tmp_path, keep=2)
+    saver.save(changing)
+    for tensor in (*changing.model.values(), *changing.optimiser.values(), *changing.average.values()):
+        tensor.zero_()
+    saver.close()
+    read = read_checkpoint(tmp_path / "step-00000020")
+    assert all(torch.equal(read.model[name], value) for name, value in checkpoint(20).model.items())
+    assert all(torch.equal(read.average[name], value) for name, value in checkpoint(20).average.items())
+    assert all(torch.equal(read.optimiser[name], value) for name, value in checkpoint(20).optimiser.items())
+
+
+def test_a_save_that_failed_is_not_forgotten_and_old_generations_go(tmp_path: Path) -> None:
+    saver = Saver(tmp_path / "run", keep=2)
+    for step in (1, 2, 3):
+        saver.save(checkpoint(step))
+    saver.wait()
+    assert steps_saved(tmp_path / "run") == [2, 3]
+    (tmp_path / "run").rename(tmp_path / "moved")
+    (tmp_path / "run").write_bytes(b"a file where the folder was")
+    saver.save(checkpoint(4))
+    with pytest.raises(OSError, match="run"):
+        saver.save(checkpoint(5))
+    saver.close()

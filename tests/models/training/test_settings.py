@@ -135,6 +135,10 @@ def test_a_resumed_run_keeps_its_settings() -> None:
     assert (continued.train.max_seconds, continued.train.keep) == (9, 7)
     with pytest.raises(StateMismatch, match=r"train\.steps: 4 saved, 5 asked for"):
         continue_config(saved, config(steps=5))
+    epochs = config(epochs=2, steps=7)
+    assert continue_config(epochs, config(epochs=2, steps=4)).train.steps == 7
+    with pytest.raises(StateMismatch, match=r"train\.epochs: 2 saved, 3 asked for"):
+        continue_config(epochs, config(epochs=3, steps=7))
     with pytest.raises(StateMismatch, match=r"objective\.head: 'linear' saved, None asked for"):
         continue_config(saved, msgspec.structs.replace(saved, objective={}))
 

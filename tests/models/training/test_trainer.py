@@ -12,8 +12,9 @@ import msgspec
 import pytest
 import torch
 
-from unreel.models.training import RunConfig, RunFolder, Trainer, TrainingResult
-from unreel.models.training.config import OptimiserConfig, ScheduleConfig, TrainConfig
+from unreel.models.training import RunConfig, RunFolder, Trainer, TrainingResult, load_run
+from unreel.models.training.checkpoint import newest_checkpoint, read_checkpoint
+from unreel.models.training.config import DivergenceConfig, OptimiserConfig, ScheduleConfig, TrainConfig
 from unreel.models.training.environment import resolve
 from unreel.models.training.log import Row, read_metrics
 from unreel.pipelines.errors import Diverged, StateMismatch
@@ -90,11 +91,10 @@ def exact_rows(folder: RunFolder) -> list[dict[str, Any]]:
 
 
 def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
-    from unreel.models.training.checkpoint import newest_checkpoint
-
     checkpoint, _ = newest_checkpoint(folder.checkpoints)
     assert checkpoint is not None
-    return {**checkpoint.model, **checkpoint.optimiser}
+    average = {f"average/{name}": tensor for name, tensor in checkpoint.average.items()}
+    return {**checkpoint.model, **checkpoint.optimiser, **average}
 
 
 def assert_same_run(first: RunFolder, second: RunFolder) -> None:
@@ -221,19 +221,85 @@ def test_seconds_stop_early_with_a_checkpoint(bench: Bench) -> None:
     assert (bench.folder.checkpoints / "step-00000001").is_dir()
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_loss_that_is_no_number_stops_and_names_the_step(bench: Bench, bad: float) -> None:
-    class Poisoned(bench.source):  # type: ignore[misc, name-defined]
+def poisoned(source: type, *steps: int, bad: float = float("nan")) -> type:
+    """A source whose pictures are no numbers at some steps."""
+
+    class Poisoned(source):  # type: ignore[misc]
         def batch(self, step: int, /) -> Any:
             batch = super().batch(step)
-            if step == 5:
+            if step in steps:
                 batch = replace(batch, inputs={**batch.inputs, "frame": batch.inputs["frame"] * bad})
             return batch
 
-    bench.source = Poisoned
+    return Poisoned
+
+
+def answering(answer: str, **train: Any) -> RunConfig:
+    settings = {"checkpoint_every": 2, "eval_every": 0, "log_every": 1, "eval_batches": 1}
+    divergence = DivergenceConfig(answer=answer)  # type: ignore[arg-type]
+    return msgspec.structs.replace(config(**(settings | train)), divergence=divergence)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_stops_and_names_the_step(bench: Bench, bad: float) -> None:
+    bench.source = poisoned(bench.source, 5, bad=bad)
     with pytest.raises(Diverged, match=r"step 5: the loss is nan"):
-        bench.train(config(checkpoint_every=2, eval_every=0))
+        bench.train(answering("stop"))
     assert all(tensor.isfinite().all() for tensor in weights(bench.folder).values())
+
+
+def test_steps_that_went_wrong_are_left_out_and_counted(bench: Bench, tmp_path: Path) -> None:
+    unbroken, bench.source = RunFolder(tmp_path / "unbroken"), poisoned(bench.source, 4, 5)
+    result = bench.train(answering("skip"), folder=unbroken)
+    assert (result.step, result.skipped) == (STEPS, 2)
+    assert "step 4: the loss is nan" in bench.witness.warnings[0]
+    rows = [row for row in exact_rows(unbroken) if row["split"] == "train"]
+    assert [row["skipped"] for row in rows] == [0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0]
+    assert all(tensor.isfinite().all() for tensor in weights(unbroken).values())
+    # What was left out is known to a resumed run.
+    with pytest.raises(KeyboardInterrupt):
+        bench.train(answering("skip"), stop_at=7)
+    assert bench.train(answering("skip"), resume=True).skipped == 2
+    assert_same_run(bench.folder, unbroken)
+
+
+def test_too_many_steps_in_a_row_end_the_run(bench: Bench) -> None:
+    bench.source = poisoned(bench.source, 1, 3, 4, 5, 6)
+    with pytest.raises(Diverged, match=r"step 6: .* 3 steps in a row left out are allowed"):
+        bench.train(answering("skip"))
+
+
+def test_rolling_back_takes_the_weights_of_the_checkpoint_and_goes_on(bench: Bench, tmp_path: Path) -> None:
+    good = bench.source
+    bench.source = poisoned(good, 5)
+    bench.train(answering("roll_back", steps=6))
+    assert "back to the weights of step 4" in bench.witness.warnings[1]
+    found, other = weights(bench.folder), RunFolder(tmp_path / "other")
+    bench.source = good
+    bench.train(answering("skip", steps=6), folder=other)
+    before = newest_checkpoint(other.checkpoints)[0]
+    assert before is not None
+    at_4 = read_checkpoint(other.checkpoints / "step-00000004")
+    assert all(torch.equal(found[name], at_4.model[name]) for name in at_4.model)
+    bench.source = poisoned(good, 1)
+    with pytest.raises(Diverged, match="no checkpoint to go back to"):
+        bench.train(answering("roll_back"), folder=RunFolder(tmp_path / "early"))
+
+
+def test_the_average_of_the_weights_is_saved_loaded_and_resumed(bench: Bench, tmp_path: Path) -> None:
+    unbroken, settings = RunFolder(tmp_path / "unbroken"), config(ema=0.9, checkpoint_every=4)
+    bench.train(settings, folder=unbroken)
+    with pytest.raises(KeyboardInterrupt):
+        bench.train(settings, stop_at=6)
+    bench.train(settings, resume=True)
+    assert_same_run(bench.folder, unbroken)
+    saved = newest_checkpoint(bench.folder.checkpoints)[0]
+    assert saved is not None
+    loaded = load_run(bench.folder.path)
+    name = "towers.frame.stages.embed.2.weight"
+    taken = loaded.towers["frame"].state_dict()[name.removeprefix("towers.frame.")]
+    assert torch.equal(taken, saved.average[name])
+    assert not torch.equal(taken, saved.model[name])
 
 
 def test_a_folder_with_a_run_is_not_overwritten(bench: Bench) -> None:

@@ -1,0 +1,44 @@
+"""Saving while training goes on: a generation is copied first, and written in a thread of its own."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from unreel.models.training.checkpoint import Checkpoint, prune, save_checkpoint
+
+__all__ = ["Saver"]
+
+
+class Saver:
+    """Writes one generation at a time; a kill meanwhile costs that generation and leaves the one before.
+
+    Args:
+        folder: of the generations.
+        keep: newest generations that stay.
+    """
+
+    def __init__(self, folder: Path, *, keep: int) -> None:
+        self._folder, self._keep = folder, keep
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: Future[None] | None = None
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Copy a generation and begin to write it; waits for the one before, and raises what went wrong with that one."""
+        self.wait()
+        self._writing = self._threads.submit(self._write, checkpoint.copied())
+
+    def wait(self) -> None:
+        """Until everything is durable. Raises OSError or CheckpointError where it cannot be."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def close(self) -> None:
+        """As `wait`, and end the thread."""
+        try:
+            self.wait()
+        finally:
+            self._threads.shutdown()
+
+    def _write(self, checkpoint: Checkpoint) -> None:
+        save_checkpoint(self._folder, checkpoint)
+        prune(self._folder, keep=self._keep, newest=checkpoint.step)
