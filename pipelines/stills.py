@@ -32,6 +32,7 @@ class Stills:
         frames: moments of each sample at which the tower looks; 0 takes no picture.
         clip: frames that it sees at each moment, which is in their middle; 1 shows single frames.
         step_seconds: time between the frames of a clip.
+        clips: the tower takes clips, even where they are of one frame.
         differences: show each frame of a clip minus the one before it; one more frame is decoded.
         crop: (height, width) in pixels of the window.
         size: (height, width) in pixels that it is resized to.
@@ -45,6 +46,7 @@ class Stills:
     frames: int = 8
     clip: int = 1
     step_seconds: float = 0.0
+    clips: bool = False
     differences: bool = False
     crop: tuple[int, int] = (112, 112)
     size: tuple[int, int] = (96, 96)
@@ -78,6 +80,7 @@ class Stills:
             frames=moments,
             clip=look.frames,
             step_seconds=look.step_seconds,
+            clips=look.clip,
             differences=look.differences,
             crop=(look.crop, look.crop),
             size=(look.size, look.size),
@@ -96,6 +99,7 @@ class Stills:
             size=self.size[0],
             frames=self.clip,
             step_seconds=step,
+            clip=self.clips,
             differences=self.differences,
             grey=self.grey,
         )
@@ -123,7 +127,7 @@ class Stills:
             frames = render(pictures, self._views(*extent_of(pictures)[:2]))
             clips = frames.reshape(len(frames), -1, self.shown, *frames.shape[2:]).transpose(2, 3)
             clips = clips.diff(dim=3) if self.differences else clips
-            inputs |= {"video": clips} if self.shown > 1 else {"frame": frames}
+            inputs |= {"video": clips} if self.clips or self.shown > 1 else {"frame": frames}
         if media.audio is not None:
             inputs["audio"] = FEATURES[self.sound](media.audio, media.audio_rate)
         return PretextBatch(

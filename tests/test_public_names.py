@@ -19,19 +19,19 @@ PUBLIC = {
     ),
     "unreel.pipelines.guards": (
         """GUARDS Guard Jitter Moments Roles Swap block_offsets choose_moment choose_pair
-        choose_start draw_channel_shift draw_colours draw_offsets draw_roles even_step
+        choose_start draw_blur draw_channel_shift draw_colours draw_offsets draw_roles
         frame_difference is_negative moments_of nearest_difference place_sound place_tiles
         place_window role_of sounding_share split_channels standardise_tiles step_difference
-        straight_walks swap_partners turning_walks uncut_starts walkable_gaps"""
+        straight_walks swap_partners turning_walks uncut_starts walkable_gaps whole_step"""
     ),
     "unreel.pipelines.ops": (
         """Colour FEATURES Pictures PlanarYuv Views crop denormalise flip_rows log_mel log_spectrogram
         recolour render resize"""
     ),
     "unreel.pipelines.pretext": (
-        """ArrowOfTime Colourisation Correspondence Jigsaw Look Misalignment Needs OddOneOut
-        PretextBatch PretextTask Rotation SequenceSorting ShuffleAndLearn SyncOffset
-        Synchronisation TASKS TrainableTask make_task"""
+        """ArrowOfTime ClipOrder Colourisation Correspondence Jigsaw Look Misalignment Needs
+        OddOneOut PretextBatch PretextTask Rotation SequenceSorting ShuffleAndLearn SyncOffset
+        Synchronisation TASKS TimeContrast TrainableTask make_task"""
     ),
     "unreel.models.evaluation": (
         """Encoder Estimate Examples Features Finding Frozen PretextScore Thumbnail auc
@@ -42,9 +42,9 @@ PUBLIC = {
         """SavedTower largest_difference load_tower save_tower write_onnx write_program"""
     ),
     "unreel.models.objectives": (
-        """ArrowOfTime Colourisation Correspondence Decisions Errors Jigsaw METRICS Misalignment
-        OBJECTIVES Objective OddOneOut Outcome Rankings Rotation SequenceSorting ShuffleAndLearn
-        SyncOffset Synchronisation"""
+        """ArrowOfTime ClipOrder Colourisation Correspondence Decisions Errors Jigsaw METRICS
+        Misalignment OBJECTIVES Objective OddOneOut Outcome Rankings Rotation SequenceSorting
+        ShuffleAndLearn SyncOffset Synchronisation TimeContrast"""
     ),
     "unreel.models.towers": ("""InputSpec TOWERS Tower build_tower tower_builder"""),
     "unreel.models.training": (

@@ -66,6 +66,18 @@ ABOUT: Final[dict[str, About]] = {
         reason="Whoever answers has to know what things look like, what they sound like, and which go together.",
         twin="Without the objects the sound has no visible source, so that only guessing remains.",
     ),
+    "clip_order": About(
+        title="Clip order",
+        question="Here are three short clips of one video: in which order were they filmed?",
+        reason="Whoever answers has to see how each clip moves, and where that leads.",
+        twin="Without the moving objects all clips look alike, so that only guessing remains.",
+    ),
+    "time_contrast": About(
+        title="Time contrast",
+        question="Here are a frame and some others of its clip: which one was filmed at nearly the same time?",
+        reason="Whoever answers has to see in which state of its motion a thing is, whatever light and camera do.",
+        twin="Without the moving objects all frames of a clip look alike, so that only guessing remains.",
+    ),
     "arrow_of_time": About(
         title="The arrow of time",
         question="Here is a clip: does it run forwards or backwards?",

@@ -25,6 +25,9 @@ def eval(
         Path | None, typer.Option(help="Shards of the same clips without their objects: the control.")
     ] = None,
     passes: Annotated[int, typer.Option(help="How often each held-out clip is drawn for the task.")] = 8,
+    by: Annotated[
+        str | None, typer.Option(help="A label of the manifest: also score the clips of each of its values.")
+    ] = None,
     json: Annotated[
         str | None, typer.Option("--json", help="Write the result to FILE (`-`: stdout).")
     ] = None,
@@ -41,6 +44,8 @@ def eval(
         unreel eval runs/order
 
         unreel eval runs/order --twin world-empty-shards
+
+        unreel eval runs/arrow --by law
     """
     import msgspec
 
@@ -50,7 +55,7 @@ def eval(
     if passes < 1:
         raise ValueError(f"--passes {passes}: allowed are 1 and more")
     with progress(None, "evaluating") as ticker:
-        evaluation = evaluate_run(run, data=data, twin=twin, passes=passes, say=ticker.say)
+        evaluation = evaluate_run(run, data=data, twin=twin, passes=passes, by=by, say=ticker.say)
     write_evaluation(evaluation, run / "eval.json")
     show_evaluation(evaluation)
     write_result(msgspec.to_builtins(evaluation), json)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from torch import Tensor
@@ -86,6 +87,7 @@ def evaluate_run(
     data: Path | None = None,
     twin: Path | None = None,
     passes: int = 8,
+    by: str | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Evaluate the newest checkpoint of `run`.
@@ -94,21 +96,23 @@ def evaluate_run(
         data: shards; by default those that the run was trained on.
         twin: shards of the same clips without their objects.
         passes: how often each held-out clip is drawn for the task, each time at other moments.
+        by: a label of the data set's manifest; the clips of each of its values are scored by themselves as well.
         say: hears what is being done.
 
     Raises:
-        ValueError: there is no run or no checkpoint in `run`, or nothing in the data suits it.
+        ValueError: there is no run or no checkpoint in `run`, nothing in the data suits it, or no clip has the label.
     """
     begun = time.perf_counter()
     loaded = load_run(run)
     catalogue = Catalogue.open(data or only_folder(loaded.recipe.data.shards))
+    kinds = {} if by is None else _kinds(catalogue, by)
     return Evaluation(
         run=str(run),
         data=str(catalogue.folder),
         twin=None if twin is None else str(twin),
         step=loaded.step,
         task=loaded.task.name,
-        pretext=_score(loaded, catalogue, loaded.task, passes, say),
+        pretext=_score(loaded, catalogue, loaded.task, passes, say, kinds),
         on_twin=None if twin is None else _score_twin(loaded, catalogue, twin, passes, say),
         controls=_score_controls(loaded, catalogue, passes, say),
         knowledge=tuple(_knowledge(loaded, catalogue, kind, say) for kind in loaded.towers),
@@ -117,12 +121,31 @@ def evaluate_run(
     )
 
 
+def _kinds(catalogue: Catalogue, label: str) -> dict[str, str]:
+    """Key → the label and its value, of all clips that have it. Raises ValueError when none does."""
+    reader = Reader(catalogue)
+    labels = {
+        (sidecar := reader.read(shard, ordinal, members=()).sidecar).key: sidecar.labels
+        for shard, ordinal, _ in catalogue.rows()
+    }
+    kinds = {key: f"{label} {named[label]}" for key, named in labels.items() if label in named}
+    if not kinds:
+        known = sorted({name for named in labels.values() for name in named})
+        raise ValueError(f"label {label!r}: no clip of {catalogue.folder} has it; known are {known}")
+    return kinds
+
+
 def _score(
-    loaded: LoadedRun, catalogue: Catalogue, task: PretextTask, passes: int, say: Callable[[str], None]
+    loaded: LoadedRun,
+    catalogue: Catalogue,
+    task: PretextTask,
+    passes: int,
+    say: Callable[[str], None],
+    kinds: Mapping[str, str] = MappingProxyType({}),
 ) -> PretextScore:
     say(f"{loaded.task.name} on held-out sources of {catalogue.folder}")
     with _open(loaded, catalogue, with_settings(task, **_ASKED), split="val") as loader:
-        return evaluate(loaded.objective, loaded.towers, _Batches(loader, passes))
+        return evaluate(loaded.objective, loaded.towers, _Batches(loader, passes), kinds=kinds)
 
 
 def _score_twin(

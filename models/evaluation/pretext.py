@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -52,12 +53,19 @@ class PretextScore:
 
 @torch.no_grad()
 def evaluate(
-    objective: nn.Module, towers: Mapping[str, nn.Module], batches: Iterable[PretextBatch]
+    objective: nn.Module,
+    towers: Mapping[str, nn.Module],
+    batches: Iterable[PretextBatch],
+    *,
+    kinds: Mapping[str, str] = MappingProxyType({}),
 ) -> PretextScore:
     """Score every valid answer in `batches`, all modules in evaluation mode as `load_run` gives them.
 
     The source of an answer is that of its row; the partner of an audio-visual negative comes from one more source,
     which the interval does not count.
+
+    Args:
+        kinds: key → kind of a sample; the answers about each kind are a subset of that name.
 
     Raises:
         ValueError: no batch holds a valid answer.
@@ -68,7 +76,7 @@ def evaluate(
     for batch in batches:
         outcome = objective(towers, batch)
         kind = type(outcome)
-        parts.append(_columns(outcome, batch))
+        parts.append(_columns(outcome, batch, kinds))
         keys |= {key for key, valid in zip(batch.keys, batch.valid.tolist(), strict=True) if valid}
         failures += len(batch) - int(batch.valid.sum())
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
@@ -77,13 +85,16 @@ def evaluate(
     return score_answers(kind, columns, clips=len(keys), failures=failures)
 
 
-def _columns(outcome: Outcome, batch: PretextBatch) -> Columns:
+def _columns(outcome: Outcome, batch: PretextBatch, kinds: Mapping[str, str]) -> Columns:
     """The valid answers: what their kind's score needs, `source`, and `in NAME` for each subset."""
     valid = outcome.valid
     tensors = {name: getattr(outcome, name) for name in _KINDS[type(outcome)].columns}
     tensors |= {f"in {name}": member for name, member in outcome.subsets.items()}
     columns = {name: _host(value[valid]) for name, value in tensors.items()}
-    return columns | {"source": np.array(batch.sources, dtype=str)[_host(outcome.rows[valid])]}
+    rows = _host(outcome.rows[valid])
+    kind = np.array([kinds.get(key, "") for key in batch.keys], dtype=str)[rows]
+    columns |= {f"in {name}": kind == name for name in sorted(set(kinds.values()))}
+    return columns | {"source": np.array(batch.sources, dtype=str)[rows]}
 
 
 def _host(value: torch.Tensor) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from unreel.models.objectives.arrow_of_time import ArrowOfTime
+from unreel.models.objectives.clip_order import ClipOrder
 from unreel.models.objectives.colourisation import Colourisation
 from unreel.models.objectives.correspondence import Correspondence
 from unreel.models.objectives.jigsaw import Jigsaw
@@ -15,11 +16,13 @@ from unreel.models.objectives.sequence_sorting import SequenceSorting
 from unreel.models.objectives.shuffle_and_learn import ShuffleAndLearn
 from unreel.models.objectives.sync_offset import SyncOffset
 from unreel.models.objectives.synchronisation import Synchronisation
+from unreel.models.objectives.time_contrast import TimeContrast
 
 __all__ = [
     "METRICS",
     "OBJECTIVES",
     "ArrowOfTime",
+    "ClipOrder",
     "Colourisation",
     "Correspondence",
     "Decisions",
@@ -35,11 +38,13 @@ __all__ = [
     "ShuffleAndLearn",
     "SyncOffset",
     "Synchronisation",
+    "TimeContrast",
 ]
 
 OBJECTIVES: Final[dict[str, type[Objective]]] = {
     "arrow_of_time": ArrowOfTime,
     "colourisation": Colourisation,
+    "clip_order": ClipOrder,
     "correspondence": Correspondence,
     "jigsaw": Jigsaw,
     "rotation": Rotation,
@@ -49,5 +54,6 @@ OBJECTIVES: Final[dict[str, type[Objective]]] = {
     "misalignment": Misalignment,
     "sync_offset": SyncOffset,
     "synchronisation": Synchronisation,
+    "time_contrast": TimeContrast,
 }
 """Task → objective; the names are those of `unreel.pipelines.pretext.TASKS`."""

@@ -16,7 +16,8 @@ from unreel.pipelines.guards.channel_split import split_channels
 from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.guards.equal_gaps import straight_walks, turning_walks, walkable_gaps
-from unreel.pipelines.guards.key_phase import even_step
+from unreel.pipelines.guards.frame_blur import draw_blur
+from unreel.pipelines.guards.key_phase import whole_step
 from unreel.pipelines.guards.motion_window import choose_start
 from unreel.pipelines.guards.partner_swap import Roles, Swap, draw_roles, is_negative, role_of, swap_partners
 from unreel.pipelines.guards.scene_cuts import uncut_starts
@@ -37,11 +38,11 @@ __all__ = [
     "choose_moment",
     "choose_pair",
     "choose_start",
+    "draw_blur",
     "draw_channel_shift",
     "draw_colours",
     "draw_offsets",
     "draw_roles",
-    "even_step",
     "frame_difference",
     "is_negative",
     "moments_of",
@@ -59,6 +60,7 @@ __all__ = [
     "turning_walks",
     "uncut_starts",
     "walkable_gaps",
+    "whole_step",
 ]
 
 
@@ -108,13 +110,17 @@ GUARDS: Final[Mapping[str, Guard]] = {
         "Black bars carry codec noise that tells the direction of time.",
         "Windows lie inside the picture without its letterbox.",
     ),
+    "frame_blur": Guard(
+        "A codec refines a still background from frame to frame, so sharpness tells the time of a frame.",
+        "Each frame is blurred by a little of its own.",
+    ),
     "gop_phase": Guard(
         "Frames a fixed step apart lie a fixed step apart in their GOPs, and codecs change with the age of a key frame.",
         "The distance of each frame from its key frame is drawn, whatever the label.",
     ),
     "key_phase": Guard(
-        "Quality falls from a key frame to the next and jumps back, so the codec tells the direction of time.",
-        "Frames lie half a cycle apart: forwards and backwards they show the same phases of it.",
+        "Quality falls from a key frame to the next, so a frame's place between them tells which of a few it is.",
+        "What is to be put in order starts at one place between key frames.",
     ),
     "luminance_only": Guard(
         "Whoever sees colours copies equal ones and needs not know what they belong to.",

@@ -1,37 +1,36 @@
-"""Steps of time after which frames lie alike between key frames, read forwards or backwards.
+"""Steps of time after which frames lie alike between key frames, so that their place there does not tell their order.
 
 A key frame is coded by itself and those after it as differences, so quality runs through a cycle from one key frame to
-the next, and the cycle has a direction: a sharp frame, then a decay. Frames that are half a cycle apart lie at p,
-p + ½, p, p + ½ … of it, and at the same places when they are read backwards; so do frames a whole cycle apart, and
-all frames of a codec without differences.
+the next. Frames that are whole cycles apart all lie at one place of it; with a codec without differences every step will
+do. What goes on over cycles, as the refinement of a still background, is left to `guards/frame_blur.py`.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unreel.shards.errors import PlanImpossible
+from unreel.shards.sample import Sidecar
 
-__all__ = ["even_step"]
+__all__ = ["whole_step"]
 
 
-def even_step(key_frames: NDArray[np.int64], *, wanted: int) -> int:
-    """The number of frames nearest to `wanted` whose steps read alike both ways: a multiple of half a key distance.
-
-    Args:
-        key_frames: ascending frame numbers; with a single one there is no cycle, and `wanted` is kept.
-        wanted: frames from one frame of a clip to the next, at least 1.
+def whole_step(sidecar: Sidecar, *, least: int) -> int:
+    """The fewest frames, `least` or more, after which the cycle is where it was: a multiple of the key distance.
 
     Raises:
-        PlanImpossible: key frames come at irregular distances, so that no step does.
+        PlanImpossible: key frames come at irregular distances, so that no step does; or there is no picture.
     """
-    distances = np.unique(np.diff(key_frames))
-    if len(distances) == 0:
-        return wanted
+    gop = _key_distance(sidecar)
+    return gop * max(1, -(-least // gop))
+
+
+def _key_distance(sidecar: Sidecar) -> int:
+    """Frames from one key frame to the next; 1 where there is a single one, and so no cycle."""
+    if sidecar.video is None:
+        raise PlanImpossible(f"sample {sidecar.key}: the task takes clips and the sample has none")
+    distances = np.unique(np.diff(sidecar.video.packets.key_frames))
     if len(distances) > 1:
         raise PlanImpossible(
-            f"key frames at distances from {distances[0]} to {distances[-1]}: no step of time lies alike between them "
-            "both ways; build shards with a profile of regular key frames, or switch key_phase off"
+            f"sample {sidecar.key}: key frames at distances from {distances[0]} to {distances[-1]}, and no step of time "
+            "lies alike between them; build shards with a profile of regular key frames, or switch key_phase off"
         )
-    gop = int(distances[0])
-    unit = gop // 2 if gop % 2 == 0 else gop
-    return unit * max(1, round(wanted / unit))
+    return int(distances[0]) if len(distances) else 1

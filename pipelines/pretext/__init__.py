@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from unreel.pipelines.pretext.arrow_of_time import ArrowOfTime
+from unreel.pipelines.pretext.clip_order import ClipOrder
 from unreel.pipelines.pretext.colourisation import Colourisation
 from unreel.pipelines.pretext.correspondence import Correspondence
 from unreel.pipelines.pretext.jigsaw import Jigsaw
@@ -20,10 +21,12 @@ from unreel.pipelines.pretext.shuffle_and_learn import ShuffleAndLearn
 from unreel.pipelines.pretext.sync_offset import SyncOffset
 from unreel.pipelines.pretext.synchronisation import Synchronisation
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch, PretextTask, TrainableTask
+from unreel.pipelines.pretext.time_contrast import TimeContrast
 
 __all__ = [
     "TASKS",
     "ArrowOfTime",
+    "ClipOrder",
     "Colourisation",
     "Correspondence",
     "Jigsaw",
@@ -38,6 +41,7 @@ __all__ = [
     "ShuffleAndLearn",
     "SyncOffset",
     "Synchronisation",
+    "TimeContrast",
     "TrainableTask",
     "make_task",
 ]
@@ -45,6 +49,7 @@ __all__ = [
 TASKS: Final[dict[str, type[TrainableTask]]] = {
     "arrow_of_time": ArrowOfTime,
     "colourisation": Colourisation,
+    "clip_order": ClipOrder,
     "correspondence": Correspondence,
     "jigsaw": Jigsaw,
     "rotation": Rotation,
@@ -54,6 +59,7 @@ TASKS: Final[dict[str, type[TrainableTask]]] = {
     "misalignment": Misalignment,
     "sync_offset": SyncOffset,
     "synchronisation": Synchronisation,
+    "time_contrast": TimeContrast,
 }
 """Name → task; `unreel.models.objectives.OBJECTIVES` has the same names."""
 

@@ -18,20 +18,19 @@ from unreel.pipelines.draws import Draws
 from unreel.pipelines.guards.camera_shift import draw_offsets
 from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
-from unreel.pipelines.guards.key_phase import even_step
+from unreel.pipelines.guards.frame_blur import draw_blur
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.plan import Plan
 from unreel.pipelines.pretext.checks import check_choice, check_range, no_look
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
-from unreel.pipelines.pretext.windows import frames_in, place_time
+from unreel.pipelines.pretext.windows import TIME_FACTS, frames_in, place_time, time_facts
 from unreel.shards.errors import PlanImpossible
-from unreel.shards.sample import Sidecar, Video
+from unreel.shards.sample import Sidecar
 
 __all__ = ["ArrowOfTime"]
 
 _INPUTS: Final = ("difference", "rgb")
-_PLAN_FACTS: Final = ("frames", "seconds", "window_motion", "key_distance", "window_top", "window_left")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +40,10 @@ class ArrowOfTime:
     Attributes:
         frames: of the tower's input, all groups together; published 20 of flow. Ours suits clips of a few seconds.
         groups: parts that the tower sees one by one, the later head together; published 2.
-        step_seconds: from a frame to the next; published 1 frame. See `key_phase`.
+        step_seconds: from a frame to the next; published 1 frame.
         input: `rgb`, ours; or `difference` of neighbouring frames in the order in which they are shown, the cheap form
-            of the published flow. It has to be told from changes of the guards `camera_shift` and `independent_jitter`,
-            so switch both off with it.
+            of the published flow. Differences drown in what `camera_shift`, `independent_jitter` and `blur` change from
+            frame to frame, so switch those off with it.
         window: side of the square of the stored picture that is decoded, in pixels.
         crop: side of the square that is cut out of the window, in pixels.
         size: side of the tower's input, in pixels; published 224.
@@ -53,9 +52,9 @@ class ArrowOfTime:
             Published is to stabilise each clip by homographies to its middle frame.
         independent_jitter: guard; False gives all frames of a clip the same change of colour, and lets fades through.
         brightness, contrast, saturation, hue, grey: see `Jitter`; ours.
-        key_phase: guard; the step becomes the nearest one that lies alike between key frames both ways, see
-            `guards/key_phase.py`; False keeps the step as asked for. The published remedy is a set of videos coded
-            without differences, as the profile `clips-128-mjpeg` stores them: there any step will do.
+        blur: guard; most that a frame is blurred, each by its own, in pixels of the input; 0 is off. See
+            `guards/frame_blur.py`; ours. The published remedy is a set of videos coded without differences: their
+            quality does not change along a clip, as that of shards of the profile `clips-128-mjpeg` from such videos.
         motion_window: guard; False draws windows uniformly. Published: still stretches are dropped.
         min_motion: smallest motion peak, in levels of [0, 255], of a sample worth a plan; ours.
         scene_cuts: guard; False lets windows reach over a cut.
@@ -79,7 +78,7 @@ class ArrowOfTime:
     saturation: float = 0.5
     hue: float = 0.25
     grey: float = 0.5
-    key_phase: bool = True
+    blur: float = 1.5
     motion_window: bool = True
     min_motion: float = 0.1
     scene_cuts: bool = True
@@ -97,6 +96,7 @@ class ArrowOfTime:
         check_range(self, 16, 4096, "window", "size")
         check_range(self, 16, self.window, "crop")
         check_range(self, 0, self.window - self.crop, "camera_shift")
+        check_range(self, 0, 5, "blur")
         check_range(self, 0, 255, "min_motion")
 
     @property
@@ -124,7 +124,7 @@ class ArrowOfTime:
             "colour_jitter": f"{jitter}, hue {self.hue:g}, grey {self.grey:g}, "
             + ("each frame its own" if self.independent_jitter else "off: one change a clip"),
             "camera_shift": f"each frame by up to {self.camera_shift} pixels" if self.camera_shift else "off",
-            "key_phase": "steps of half a key distance" if self.key_phase else "off: any step",
+            "frame_blur": f"each frame by up to {self.blur:g} pixels" if self.blur else "off",
             "motion_window": "drawn by motion" if self.motion_window else "off: drawn uniformly",
             "scene_cuts": "windows within a scene" if self.scene_cuts else "off",
             "content_box": "windows inside the content" if self.content_box else "off",
@@ -139,6 +139,7 @@ class ArrowOfTime:
             size=self.size,
             frames=self.frames // self.groups,
             step_seconds=self.step_seconds,
+            clip=True,
             differences=self.input == "difference",
         )
 
@@ -148,7 +149,7 @@ class ArrowOfTime:
         if video is None:
             raise PlanImpossible(f"sample {sidecar.key}: {self.name} takes pictures and the sample has none")
         at = draws.uniform("plan", 3)[0].tolist()
-        step = self._step(sidecar, video)
+        step = frames_in(self.step_seconds, video)
         first, motion = place_time(
             sidecar,
             video,
@@ -159,28 +160,7 @@ class ArrowOfTime:
         )
         frames = (first + step * np.arange(self.shown)).astype(np.int32)
         window = place_window(sidecar, size=self.window, at=(at[1], at[2]), inside=self.content_box)
-        keys = video.packets.key_frames
-        return Plan(
-            frames=frames,
-            window=window,
-            facts={
-                "frames": frames,
-                "seconds": (frames / float(video.frame_rate)).astype(np.float32),
-                "window_motion": motion,
-                "key_distance": frames - keys[np.searchsorted(keys, frames, side="right") - 1],
-                "window_top": window.top,
-                "window_left": window.left,
-            },
-        )
-
-    def _step(self, sidecar: Sidecar, video: Video) -> int:
-        wanted = frames_in(self.step_seconds, video)
-        if not self.key_phase:
-            return wanted
-        try:
-            return even_step(video.packets.key_frames, wanted=wanted)
-        except PlanImpossible as error:
-            raise PlanImpossible(f"sample {sidecar.key}: {error}") from error
+        return Plan(frames=frames, window=window, facts=time_facts(video, frames, window, motion))
 
     def build(self, media: MediaBatch, draws: Draws) -> PretextBatch:
         """Input `video` f32 `[B, groups, 3, frames / groups, size, size]`, normalised; targets i64 `[B]`, 1 forwards.
@@ -199,7 +179,7 @@ class ArrowOfTime:
             positions=media.positions,
             keys=media.keys,
             sources=media.sources,
-            facts={name: media.fact(name) for name in _PLAN_FACTS} | views.facts() | {"backward": backward},
+            facts={name: media.fact(name) for name in TIME_FACTS} | views.facts() | {"backward": backward},
         )
 
     def _views(self, draws: Draws, backward: NDArray[np.bool_]) -> Views:
@@ -220,6 +200,7 @@ class ArrowOfTime:
             size=(self.size, self.size),
             flip=draws.chance("flip", self.flip),
             colour=draw_colours(draws, jitter, frames=self.shown, independent=self.independent_jitter),
+            blur=draw_blur(draws, frames=self.shown, most=self.blur),
             frame=np.where(backward[:, None], forward[::-1], forward),
             layout="CTHW",
         )

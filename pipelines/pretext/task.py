@@ -68,6 +68,7 @@ class Look:
         grey: whether pictures lose their colours.
         seconds: length of the sound; 0 for a tower of pictures.
         features: how sound is shown, see `FEATURES`.
+        clip: the tower takes clips, even where they are of one frame.
         differences: the frames are differences, each of one more frame and the one before it.
     """
 
@@ -78,6 +79,7 @@ class Look:
     grey: bool = False
     seconds: float = 0.0
     features: str = "logmel"
+    clip: bool = False
     differences: bool = False
 
 

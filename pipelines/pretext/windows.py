@@ -1,13 +1,20 @@
 """Where in a clip a window of time lies: within a scene, and where something moves. What tasks of time share."""
 
+from typing import Final
+
 import numpy as np
+from numpy.typing import NDArray
 
 from unreel.pipelines.guards.motion_window import choose_start, window_motion
 from unreel.pipelines.guards.scene_cuts import uncut_starts
+from unreel.pipelines.plan import Window
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Sidecar, Video
 
-__all__ = ["frames_in", "place_time"]
+__all__ = ["TIME_FACTS", "frames_in", "place_time", "time_facts"]
+
+TIME_FACTS: Final = ("frames", "seconds", "window_motion", "key_distance", "window_top", "window_left")
+"""What `time_facts` says."""
 
 
 def place_time(
@@ -40,3 +47,23 @@ def place_time(
 def frames_in(seconds: float, video: Video) -> int:
     """Whole frames nearest to `seconds`, at least 1."""
     return max(1, round(seconds * float(video.frame_rate)))
+
+
+def time_facts(
+    video: Video, frames: NDArray[np.int32], window: Window, motion: float
+) -> dict[str, NDArray | float | int]:
+    """What an audit is told of T planned frames: their times, how far each lies behind its key frame, and the window.
+
+    Args:
+        frames: i32 `[T]`.
+        motion: of the window of time, as `place_time` gives it.
+    """
+    keys = video.packets.key_frames
+    return {
+        "frames": frames,
+        "seconds": (frames / float(video.frame_rate)).astype(np.float32),
+        "window_motion": motion,
+        "key_distance": frames - keys[np.searchsorted(keys, frames, side="right") - 1],
+        "window_top": window.top,
+        "window_left": window.left,
+    }

@@ -116,6 +116,7 @@ def made_up(
     size: tuple[int, int] = (160, 128),
     source: str | None = None,
     per_source: int = 1,
+    gop: int = 16,
     **facts: object,
 ) -> Sidecar:
     """Clip `number` with picture and sound that nothing was encoded for; `size` is width, height.
@@ -125,7 +126,7 @@ def made_up(
     packets = Packets(
         offset=pack_column("offset", np.arange(frames) * 100),
         size=pack_column("size", np.full(frames, 100)),
-        key=pack_column("key", np.arange(frames) % 16 == 0),
+        key=pack_column("key", np.arange(frames) % gop == 0),
     )
     width, height = size
     video = Video(
@@ -135,7 +136,7 @@ def made_up(
         frames=frames,
         rate=rate,
         matrix="bt709",
-        gop=16,
+        gop=gop,
         packets=packets,
     )
     samples = audio_length(frames, 48_000, video.frame_rate)

@@ -65,7 +65,9 @@ def runs(tiny_catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="module")
 def evaluations(runs: dict[str, Path], tiny_catalogue: Catalogue) -> dict[str, Evaluation]:
     """The data set stands for its own twin: same clips, so the same decisions."""
-    return {task: evaluate_run(run, twin=tiny_catalogue.folder, passes=2) for task, run in runs.items()}
+    return {
+        task: evaluate_run(run, twin=tiny_catalogue.folder, passes=2, by="size") for task, run in runs.items()
+    }
 
 
 @pytest.mark.parametrize("task", SMALL)
@@ -111,7 +113,7 @@ def test_record_survives_its_file(evaluations: dict[str, Evaluation], tmp_path: 
 
 
 def test_evaluation_repeats_itself(runs: dict[str, Path], evaluations: dict[str, Evaluation]) -> None:
-    again = evaluate_run(runs["shuffle_and_learn"], passes=2)
+    again = evaluate_run(runs["shuffle_and_learn"], passes=2, by="size")
     assert again.pretext == evaluations["shuffle_and_learn"].pretext
     assert again.on_twin is None
 
@@ -127,6 +129,16 @@ def test_command_writes_the_record_and_prints_tables(runs: dict[str, Path], tmp_
     written = json.loads((runs["shuffle_and_learn"] / "eval.json").read_bytes())
     assert written == json.loads(result.read_bytes())
     assert msgspec.convert(written, Evaluation).pretext.chance == 0.5
+
+
+def test_clips_of_each_value_of_a_label_are_scored_by_themselves(
+    runs: dict[str, Path], evaluations: dict[str, Evaluation]
+) -> None:
+    score = evaluations["shuffle_and_learn"].pretext
+    assert score.subsets and all(name.startswith("size ") for name in score.subsets)
+    assert sum(part.samples for part in score.subsets.values()) == score.estimate.samples
+    with pytest.raises(ValueError, match=r"label 'law': no clip .* known are .*size"):
+        evaluate_run(runs["shuffle_and_learn"], by="law")
 
 
 def test_no_run_is_a_usage_error(tmp_path: Path) -> None:

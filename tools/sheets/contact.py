@@ -11,6 +11,7 @@ from unreel.pipelines.loader import Step
 from unreel.pipelines.pretext.task import PretextBatch, PretextTask
 from unreel.tools.drawing import DIM, INK, Line, beside, stacked, words
 from unreel.tools.sheets.arrow_of_time import arrow_row
+from unreel.tools.sheets.clip_order import clips_row
 from unreel.tools.sheets.colourisation import colour_row
 from unreel.tools.sheets.correspondence import pair_card
 from unreel.tools.sheets.jigsaw import puzzle_card
@@ -22,6 +23,7 @@ from unreel.tools.sheets.sequence_sorting import shuffled_row
 from unreel.tools.sheets.shuffle_and_learn import tuple_row
 from unreel.tools.sheets.sync_offset import offset_row
 from unreel.tools.sheets.synchronisation import clip_row
+from unreel.tools.sheets.time_contrast import pairs_row
 
 __all__ = ["SHEETS", "Sheet", "contact_sheet"]
 
@@ -42,6 +44,7 @@ class Sheet:
 SHEETS: Final[Mapping[str, Sheet]] = {
     "arrow_of_time": Sheet(arrow_row),
     "colourisation": Sheet(colour_row),
+    "clip_order": Sheet(clips_row),
     "correspondence": Sheet(pair_card, across=4),
     "jigsaw": Sheet(puzzle_card, across=3),
     "rotation": Sheet(turn_row),
@@ -51,6 +54,7 @@ SHEETS: Final[Mapping[str, Sheet]] = {
     "misalignment": Sheet(two_sounds_row),
     "sync_offset": Sheet(offset_row),
     "synchronisation": Sheet(clip_row),
+    "time_contrast": Sheet(pairs_row),
 }
 """By task; other tasks get their pictures and their facts."""
 

@@ -61,6 +61,18 @@ def test_counts_decisions_sources_and_failures() -> None:
     assert objective.modes == [False], "scored in training mode"
 
 
+def test_kinds_of_samples_are_scored_by_themselves() -> None:
+    targets = torch.tensor([[1, 0], [0, 1], [1, 0], [0, 1]])
+    answers = targets.clone()
+    answers[1] = 1 - targets[1]
+    valid = torch.tensor([True, True, True, False])
+    batch = batch_of(answers, targets, valid)
+    kinds = {"k0": "law fall", "k1": "law swing", "k3": "law spin"}
+    score = evaluate(Reads(), {"frame": nn.Identity()}, [batch], kinds=kinds)
+    assert {name: part.value for name, part in score.subsets.items()} == {"law fall": 1.0, "law swing": 0.0}
+    assert score.subsets["law fall"].samples == 2, "k2 has no kind, and k3 failed"
+
+
 def test_content_of_a_failed_row_changes_nothing() -> None:
     targets = torch.tensor([[1], [0], [1], [0]])
     valid = torch.tensor([True, True, True, False])

@@ -15,7 +15,7 @@ from unreel.models.training.optimiser import learning_rate_share
 from unreel.models.training.run import continue_config
 from unreel.models.training.scores import mean_ratio
 from unreel.pipelines.errors import CheckpointError, StateMismatch
-from unreel.pipelines.pretext import ShuffleAndLearn
+from unreel.pipelines.pretext import TASKS, ShuffleAndLearn
 
 
 def config(**train: Any) -> RunConfig:
@@ -88,7 +88,7 @@ def test_models_of_one_seed_are_equal_and_leave_the_generator_alone() -> None:
 
 def test_tasks_are_built_from_settings() -> None:
     assert build_task({"name": "shuffle_and_learn", "tuples": 2}) == ShuffleAndLearn(tuples=2)
-    with pytest.raises(ValueError, match="task 'shuffle': choose one of arrow_of_time"):
+    with pytest.raises(ValueError, match=f"task 'shuffle': choose one of {', '.join(sorted(TASKS))}"):
         build_task({"name": "shuffle"})
     with pytest.raises(ValueError, match="tuples"):
         build_task({"name": "shuffle_and_learn", "tuples": "two"})

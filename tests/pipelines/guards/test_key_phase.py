@@ -1,42 +1,32 @@
-"""Steps between key frames: which read alike both ways, and which do not."""
+"""Steps between key frames: which keep a place between them."""
 
+from collections.abc import Callable
+
+import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from unreel.pipelines.guards import even_step
+from unreel.pipelines.guards import whole_step
 from unreel.shards.errors import PlanImpossible
+from unreel.shards.sample import pack_column
 
 
-def phases(gop: int, step: int, shown: int = 6) -> set[tuple[int, ...]]:
-    """The key distances that a clip can have, over all starts."""
-    return {tuple((start + step * np.arange(shown)) % gop) for start in range(gop)}
+@pytest.mark.parametrize("gop", [1, 2, 7, 12, 15, 16, 30])
+def test_whole_steps_keep_the_phase(sidecar: Callable, gop: int) -> None:
+    clip = sidecar(0, gop=gop)
+    for least in range(50):
+        step = whole_step(clip, least=least)
+        assert step % gop == 0 and max(1, least) <= step < max(1, least) + gop
 
 
-@given(gop=st.integers(1, 64), wanted=st.integers(1, 200))
-def test_clips_show_the_same_phases_in_both_directions(gop: int, wanted: int) -> None:
-    step = even_step(np.arange(0, 1000, gop), wanted=wanted)
-    forward = phases(gop, step)
-    assert {phase[::-1] for phase in forward} == forward
+def test_one_key_frame_leaves_the_step_as_it_is(sidecar: Callable) -> None:
+    assert whole_step(sidecar(0, gop=1000), least=5) == 5
 
 
-def test_other_steps_tell_the_direction() -> None:
-    forward = phases(16, 2)
-    assert not forward & {phase[::-1] for phase in forward}
-
-
-@pytest.mark.parametrize(
-    ("gop", "wanted", "step"), [(16, 1, 8), (16, 8, 8), (16, 11, 8), (16, 13, 16), (15, 4, 15), (1, 3, 3)]
-)
-def test_the_step_is_the_nearest(gop: int, wanted: int, step: int) -> None:
-    assert even_step(np.arange(0, 320, gop), wanted=wanted) == step
-
-
-def test_one_key_frame_leaves_the_step_as_it_is() -> None:
-    assert even_step(np.zeros(1, np.int64), wanted=5) == 5
-
-
-def test_irregular_key_frames_are_refused() -> None:
-    with pytest.raises(PlanImpossible, match="distances from 10 to 16"):
-        even_step(np.array([0, 16, 26]), wanted=8)
+def test_irregular_key_frames_are_refused(sidecar: Callable) -> None:
+    clip = sidecar(0)
+    key = pack_column("key", np.isin(np.arange(75), [0, 16, 26]))
+    packets = msgspec.structs.replace(clip.video.packets, key=key)
+    clip = msgspec.structs.replace(clip, video=msgspec.structs.replace(clip.video, packets=packets))
+    with pytest.raises(PlanImpossible, match="clip-00000: key frames at distances from 10 to 16"):
+        whole_step(clip, least=8)
