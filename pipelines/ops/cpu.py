@@ -3,6 +3,7 @@
 The first call of a process loads compiled code from numba's cache on disk; the first ever on a machine compiles it.
 """
 
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -22,6 +23,8 @@ from unreel.pipelines.ops.views import Views
 from unreel.pipelines.ops.yuv import Pictures, PlanarYuv, coefficients, extent_of
 
 __all__ = ["render"]
+
+logger = logging.getLogger(__name__)
 
 _ALONE: Final = 1 << 19
 """Values up to which one thread does it all: to wake another takes about as long."""
@@ -50,6 +53,8 @@ def _run(pictures: Pictures, views: Views, out: Tensor) -> None:
     stride = channel_stride(views)
     shifted = views.channel_shift is not None
     extent = extent_of(pictures)[2:]
+
+    _say_first_use()
 
     def work(start: int, stop: int) -> None:
         loops.render_views(
@@ -82,6 +87,12 @@ def _share(work: Any, count: int, threads: int) -> None:
     work(0, ends[1])
     for other in others:
         other.result()
+
+
+@cache
+def _say_first_use() -> None:
+    """Once in a process, before what may take long."""
+    logger.info("the CPU kernel is loaded, or compiled at its first use on this machine (some ten seconds)")
 
 
 @cache

@@ -96,9 +96,12 @@ def _finish(builder: Any, total: Any, bits: Any, target: Any) -> None:
     _store(builder, builder.trunc(shifted, ir.VectorType(_I8, BLOCK)), target)
 
 
-def _shuffled(builder: Any, source: Any, mask: Any) -> Any:
+def _shuffled(builder: Any, source: Any, order: Any) -> Any:
     pixels = _load(builder, source, _BYTES16)
-    return _call(builder, "llvm.x86.ssse3.pshuf.b.128", _BYTES16, pixels, _load(builder, mask, _BYTES16))
+    if _has("ssse3"):
+        return _call(builder, "llvm.x86.ssse3.pshuf.b.128", _BYTES16, pixels, order)
+    # Never run: without the instruction lines are not resized by shuffles.
+    return pixels
 
 
 def _gathered(builder: Any, source: Any, offset: Any) -> Any:
@@ -111,31 +114,64 @@ def _gathered(builder: Any, source: Any, offset: Any) -> Any:
     return pixels
 
 
-def _make_along(near: bool) -> Any:
+def _make_along(pairs: int) -> Any:
+    """Eight pixels of each of many lines; shuffle and weights stay in registers from line to line."""
+
     def _along(
-        _typing: Any, source: Any, offset: Any, weight: Any, pairs: Any, bits: Any, target: Any
+        _typing: Any,
+        source: Any,
+        pitch: Any,
+        count: Any,
+        mask: Any,
+        weight: Any,
+        bits: Any,
+        target: Any,
+        target_pitch: Any,
     ) -> Any:
-        """Eight pixels of a line; `source`: the block's least first tap, `offset` of each lane, `weight` `[pairs, 16]`."""
+        """`source`: the block's least first tap in the first line, `mask`: the shuffle, `weight` `[pairs, 16]`."""
 
         def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-            source, offset, weight, pairs, bits, target = args
-            ordered = _shuffled if near else _gathered
-            total = cgutils.alloca_once_value(builder, _half(builder, bits))
-            with cgutils.for_range(builder, pairs) as loop:
-                pixels = ordered(builder, builder.add(source, builder.mul(loop.index, _I64(2))), offset)
-                place = builder.add(weight, builder.mul(loop.index, _I64(32)))
-                products = _products(builder, pixels, _load(builder, place, _WORDS16))
-                builder.store(builder.add(builder.load(total), products), total)
-            _finish(builder, builder.load(total), bits, target)
+            source, pitch, count, mask, weight, bits, target, target_pitch = args
+            half = _half(builder, bits)
+            weights = [
+                _load(builder, builder.add(weight, _I64(32 * pair)), _WORDS16) for pair in range(pairs)
+            ]
+            order = _load(builder, mask, _BYTES16)
+            with cgutils.for_range(builder, count) as loop:
+                line, total = builder.add(source, builder.mul(loop.index, pitch)), half
+                for pair, shares in enumerate(weights):
+                    at = builder.add(line, _I64(2 * pair))
+                    pixels = _shuffled(builder, at, order)
+                    total = builder.add(total, _products(builder, pixels, shares))
+                _finish(builder, total, bits, builder.add(target, builder.mul(loop.index, target_pitch)))
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 6), build
+        return types.void(*[types.int64] * 8), build
 
     return _intrinsic(_along)
 
 
-_along_near = _make_along(True)
-_along_far = _make_along(False)
+_along_1, _along_2, _along_3 = (_make_along(pairs) for pairs in (1, 2, 3))
+
+
+@_intrinsic
+def _along_any(
+    _typing: Any, source: Any, offset: Any, weight: Any, pairs: Any, bits: Any, target: Any
+) -> Any:
+    """Eight pixels of one line with any number of taps at any distance, one byte after the other."""
+
+    def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        source, offset, weight, pairs, bits, target = args
+        total = cgutils.alloca_once_value(builder, _half(builder, bits))
+        with cgutils.for_range(builder, pairs) as loop:
+            pixels = _gathered(builder, builder.add(source, builder.mul(loop.index, _I64(2))), offset)
+            place = builder.add(weight, builder.mul(loop.index, _I64(32)))
+            products = _products(builder, pixels, _load(builder, place, _WORDS16))
+            builder.store(builder.add(builder.load(total), products), total)
+        _finish(builder, builder.load(total), bits, target)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 6), build
 
 
 @_intrinsic
@@ -288,17 +324,20 @@ def _resize_along(lines, count, pitch, number, table, near, target, target_pitch
     """`count` lines at `lines` into as many at `target`."""
     base, offset, mask, weight, bits = table
     blocks, pairs, shift = base.shape[1], weight.shape[2], bits[number]
-    bases = _words(base.ctypes.data + 8 * blocks * number, blocks)
-    masks, offsets = mask.ctypes.data + 16 * blocks * number, offset.ctypes.data + 64 * blocks * number
-    weights = weight.ctypes.data + 32 * pairs * blocks * number
-    for line in range(count):
-        source, out = lines + line * pitch, target + line * target_pitch
-        for block in range(blocks):
-            at, to, w = source + bases[block], out + BLOCK * block, weights + 32 * pairs * block
-            if near:
-                _along_near(at, masks + 16 * block, w, pairs, shift, to)
-            else:
-                _along_far(at, offsets + 64 * block, w, pairs, shift, to)
+    for block in range(blocks):
+        place = blocks * number + block
+        at, to = lines + base[number, block], target + BLOCK * block
+        order, w = mask.ctypes.data + 16 * place, weight.ctypes.data + 32 * pairs * place
+        if near and pairs == 1:
+            _along_1(at, pitch, count, order, w, shift, to, target_pitch)
+        elif near and pairs == 2:
+            _along_2(at, pitch, count, order, w, shift, to, target_pitch)
+        elif near and pairs == 3:
+            _along_3(at, pitch, count, order, w, shift, to, target_pitch)
+        else:
+            far = offset.ctypes.data + 64 * place
+            for line in range(count):
+                _along_any(at + line * pitch, far, w, pairs, shift, to + line * target_pitch)
 
 
 @njit(nogil=True)

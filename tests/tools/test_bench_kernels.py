@@ -11,9 +11,14 @@ from unreel.tools.bench.command import bench
 from unreel.tools.bench.views import Case, contest_of, shares
 
 
-def test_contestants_are_eager_torch_and_the_kernel_on_rgb_and_planes() -> None:
+def test_contestants_are_eager_torch_and_the_kernel_both_on_rgb_and_on_planes() -> None:
     figures = contest_of(Case("tiny", 2, 2, 32, 24, 16), device="cpu", threads=1, repeats=2)
-    assert [figure.name for figure in figures] == ["eager torch", "numba", "numba, planes"]
+    assert [figure.name for figure in figures] == [
+        "eager torch",
+        "eager torch, planes",
+        "numba",
+        "numba, planes",
+    ]
     assert all(figure.speed > 0 and figure.ratio_low <= figure.ratio for figure in figures)
     assert figures[0].ratio == 1
 

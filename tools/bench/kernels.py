@@ -42,7 +42,7 @@ def kernels(
 ) -> None:
     """Measure the kernel that makes views, and how much of a batch's time building takes.
 
-    The first table: eager torch, the kernel on RGB and the kernel on planes, at the sizes of recipes; on a GPU also the
+    The first table: eager torch and the kernel, on RGB and on planes, at the sizes of recipes; on a GPU also the
     share of the memory's bandwidth. The second, on the CPU: for each recipe the processor time of decoding, of building
     with augmentation, and of the training step, and the share of building in their sum.
 

@@ -59,11 +59,12 @@ CASES: Final = (
 
 
 def contest_of(case: Case, *, device: str, threads: int, repeats: int) -> list[Figure]:
-    """Eager torch, the kernel on RGB and the kernel on planes; ratios are to eager torch."""
+    """Eager torch and the kernel, on RGB and on planes; ratios are to eager torch on RGB."""
     kernel, before = kernel_of(torch.device(device)), torch.get_num_threads()
     rgb, planes, views = _pictures(case, planar=False), _pictures(case, planar=True), _views(case)
     contest = {
         "eager torch": _timed(rgb.to(device), views, "reference", threads),
+        "eager torch, planes": _timed(planes.to(device), views, "reference", threads),
         kernel: _timed(rgb.to(device), views, kernel, threads),
         f"{kernel}, planes": _timed(planes.to(device), views, kernel, threads),
     }
