@@ -2,7 +2,8 @@
 
     checkpoints/step-00000100/model.safetensors      weights and buffers
                               average.safetensors    the same of their average, where one is kept
-                              optimizer.safetensors  the optimiser's state, by `PARAMETER/KEY`
+                              optimizer.safetensors  the optimiser's state, by `PARAMETER/KEY`; where it lies in parts on
+                              optimizer/*            several ranks, a file a rank instead, see `sharded.py`
                               state.json             everything that is not a tensor
                               manifest.json          bytes and SHA-256 of all of these
 
@@ -23,12 +24,24 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from unreel.models.training.ranks import Ranks
+from unreel.models.training.sharded import save_parts
 from unreel.pipelines.errors import CheckpointError
 
-__all__ = ["Checkpoint", "newest_checkpoint", "prune", "read_checkpoint", "save_checkpoint", "steps_saved"]
+__all__ = [
+    "Checkpoint",
+    "newest_checkpoint",
+    "prune",
+    "read_checkpoint",
+    "save_checkpoint",
+    "save_divided",
+    "steps_saved",
+]
 
 SCHEMA: Final = 1
-_NEEDED: Final = ("model.safetensors", "optimizer.safetensors", "state.json")
+_NEEDED: Final = ("model.safetensors", "state.json")
+_OPTIMISER: Final = "optimizer.safetensors"
+_PARTS: Final = "optimizer"
 _MANIFEST: Final = "manifest.json"
 _NAME = re.compile(r"step-(\d{8,})")
 _DRAFT: Final = ".draft-"
@@ -41,7 +54,8 @@ class Checkpoint:
     Attributes:
         step: steps that were completed.
         model: weights and buffers by name, on the CPU.
-        optimiser: see `state_tensors`.
+        optimiser: see `state_tensors`; of one that was read, empty where it lies in parts.
+        parts: folder of those parts, of one that was read.
         state: the JSON text of everything else.
         average: as `model`, of the average of the weights; empty where none is kept.
     """
@@ -51,6 +65,7 @@ class Checkpoint:
     optimiser: Mapping[str, Tensor]
     state: bytes
     average: Mapping[str, Tensor] = field(default_factory=dict)
+    parts: Path | None = None
 
     def copied(self) -> "Checkpoint":
         """The same in host memory of its own, which training does not change."""
@@ -64,19 +79,35 @@ class Checkpoint:
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write a generation below `folder`: all of it durable under a draft name, then one rename. Returns its path."""
-    final = folder / f"step-{checkpoint.step:08d}"
-    draft = folder / f"{_DRAFT}{final.name}"
+    draft = _begin(folder, checkpoint.step)
+    _write_tensors(draft / _OPTIMISER, checkpoint.optimiser)
+    return _finish(draft, checkpoint)
+
+
+def save_divided(folder: Path, checkpoint: Checkpoint, ranks: Ranks) -> None:
+    """As `save_checkpoint`, of an optimiser that lies in parts: every rank writes its own, rank 0 the rest and the name."""
+    draft = Path(ranks.led(lambda: str(_begin(folder, checkpoint.step))))
+    save_parts(draft / _PARTS, checkpoint.optimiser)
+    ranks.led(lambda: str(_finish(draft, checkpoint)))
+
+
+def _begin(folder: Path, step: int) -> Path:
     for leftover in folder.glob(f"{_DRAFT}*"):
         shutil.rmtree(leftover)
+    draft = folder / f"{_DRAFT}step-{step:08d}"
     draft.mkdir(parents=True)
+    return draft
+
+
+def _finish(draft: Path, checkpoint: Checkpoint) -> Path:
     _write_tensors(draft / "model.safetensors", checkpoint.model)
-    _write_tensors(draft / "optimizer.safetensors", checkpoint.optimiser)
     if checkpoint.average:
         _write_tensors(draft / "average.safetensors", checkpoint.average)
     (draft / "state.json").write_bytes(checkpoint.state)
     (draft / _MANIFEST).write_bytes(_manifest(draft, checkpoint.step))
-    for path in (*draft.iterdir(), draft):
+    for path in (*draft.rglob("*"), draft):
         _sync(path)
+    folder, final = draft.parent, draft.with_name(draft.name.removeprefix(_DRAFT))
     if final.exists():
         # A damaged generation that this run resumed before; a good one is older.
         shutil.rmtree(final)
@@ -92,19 +123,22 @@ def read_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: a file is missing, damaged, or not the one that was written; the message says which.
     """
     verify(path)
-    average = path / "average.safetensors"
+    average, parts = path / "average.safetensors", path / _PARTS
     return Checkpoint(
         step=_step_of(path),
         model=safetensors.torch.load_file(path / "model.safetensors"),
-        optimiser=safetensors.torch.load_file(path / "optimizer.safetensors"),
+        optimiser=safetensors.torch.load_file(path / _OPTIMISER) if not parts.exists() else {},
         state=(path / "state.json").read_bytes(),
         average=safetensors.torch.load_file(average) if average.exists() else {},
+        parts=parts if parts.exists() else None,
     )
 
 
 def verify(path: Path) -> None:
     """Hold every byte of a generation against its manifest. Raises CheckpointError on any difference."""
     missing = [name for name in (*_NEEDED, _MANIFEST) if not (path / name).is_file()]
+    if not (path / _PARTS).is_dir() and not (path / _OPTIMISER).is_file():
+        missing.append(_OPTIMISER)
     if missing:
         raise CheckpointError(f"checkpoint {path}: {', '.join(missing)} missing")
     written = (path / _MANIFEST).read_bytes()
@@ -158,7 +192,8 @@ def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _manifest(path: Path, step: int) -> bytes:
-    names = sorted(file.name for file in path.iterdir() if file.name != _MANIFEST)
+    files_in = (file for file in path.rglob("*") if file.is_file())
+    names = sorted(file.relative_to(path).as_posix() for file in files_in if file.name != _MANIFEST)
     files = {name: {"bytes": (path / name).stat().st_size, "sha256": _sha256(path / name)} for name in names}
     return msgspec.json.format(
         msgspec.json.encode({"schema": SCHEMA, "step": step, "files": files}), indent=2

@@ -111,6 +111,9 @@ class TrainConfig(Section, frozen=True, kw_only=True):
     ema: Share = 0.0
     """What an average of the weights keeps of itself at each step, such as 0.999; 0 keeps no average. Validation, and
     whoever loads the run, take the average."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """On several ranks: `ddp` holds all weights on each; `fsdp` (FSDP2) holds a part of each weight, its gradient and the
+    optimiser's state on each, for towers that do not fit on one."""
     sync_batch_norm: bool = False
     """Statistics of batch norm over all ranks; needs CUDA, see `norm` of the towers for what runs everywhere."""
     compile: bool = False

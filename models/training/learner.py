@@ -9,6 +9,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
+from torch.distributed.tensor import DTensor
 
 from unreel.models.objectives import Outcome
 from unreel.models.objectives.objective import counted_over, take_rows
@@ -17,8 +18,9 @@ from unreel.models.training.config import RunConfig, TrainConfig
 from unreel.models.training.divergence import objection
 from unreel.models.training.model import PretextModel, build_task
 from unreel.models.training.optimiser import build_optimiser, learning_rate_share, load_state, state_tensors
-from unreel.models.training.parallel import spread, withheld
+from unreel.models.training.parallel import shard, spread, withheld
 from unreel.models.training.ranks import ALONE, Ranks
+from unreel.models.training.sharded import divided
 from unreel.models.training.tally import Tally, count
 from unreel.pipelines.draws import stream_key
 from unreel.pipelines.pretext.task import PretextBatch
@@ -68,6 +70,8 @@ class Learner:
         device = ranks.device(config.train.device)
         self.model = model
         self._spread = spread(model, config.train, ranks, device)
+        if self.average and config.train.parallel == "fsdp":
+            shard(self.average.model, ranks, device)
         self._optimiser = build_optimiser(model, config.optimiser)
         self._scaler = GradScaler(device.type, enabled=config.train.amp == "fp16")
 
@@ -119,10 +123,11 @@ class Learner:
         optimiser: Mapping[str, Tensor],
         scaler: dict[str, Any],
     ) -> None:
-        """Put back weights, their average, optimiser and scaler."""
-        self.model.load_state_dict(model)
+        """Put back weights, their average, optimiser and scaler; tensors are whole, or laid as the model's."""
+        self.model.load_state_dict(divided(model, self.model.state_dict()))
         if self.average:
-            self.average.model.load_state_dict(average)
+            own = self.average.model
+            own.load_state_dict(divided(average, own.state_dict()))
         load_state(self._optimiser, self.model, optimiser)
         if scaler:
             self._scaler.load_state_dict(scaler)
@@ -181,7 +186,8 @@ class Learner:
     def _clip(self) -> float:
         self._scaler.unscale_(self._optimiser)
         limit = self._config.optimiser.clip_norm or math.inf
-        return float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
 
 def _split(batch: PretextBatch, passes: int) -> list[PretextBatch]:

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim import SGD, AdamW, Optimizer
 
 from unreel.models.training.config import OptimiserConfig, ScheduleConfig
+from unreel.models.training.sharded import divided
 from unreel.pipelines.errors import StateMismatch
 
 __all__ = ["build_optimiser", "learning_rate_share", "load_state", "state_tensors"]
@@ -69,4 +71,8 @@ def load_state(optimiser: Optimizer, model: nn.Module, tensors: Mapping[str, Ten
 
 def _like(parameter: Tensor, value: Tensor) -> Tensor:
     # Scalars, such as AdamW's step count, stay on the CPU, where the optimiser keeps them.
-    return value if value.dim() == 0 else torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    if value.dim() == 0 or isinstance(value, DTensor):
+        return value
+    if isinstance(parameter, DTensor):
+        return divided({"": value}, {"": parameter})[""]
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -1,10 +1,13 @@
-"""How a model lies on several ranks: whole on each, with gradients that are averaged (DDP)."""
+"""How a model lies on several ranks: whole on each, with gradients that are averaged (DDP), or in parts (FSDP2)."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import cast
 
 import torch
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from unreel.models.towers import Tower
@@ -12,7 +15,7 @@ from unreel.models.training.config import TrainConfig
 from unreel.models.training.model import PretextModel
 from unreel.models.training.ranks import Ranks
 
-__all__ = ["spread", "withheld"]
+__all__ = ["put_away", "shard", "spread", "withheld"]
 
 
 def spread(model: PretextModel, config: TrainConfig, ranks: Ranks, device: torch.device) -> nn.Module:
@@ -22,8 +25,11 @@ def spread(model: PretextModel, config: TrainConfig, ranks: Ranks, device: torch
     before each forward pass in training.
 
     Raises:
-        ValueError: statistics of batch norm should be those of all ranks, on a CPU.
+        ValueError: statistics of batch norm should be those of all ranks, on a CPU; or fp16 with parts, whose overflow is
+            seen by one rank only.
     """
+    if config.parallel == "fsdp" and config.amp == "fp16":
+        raise ValueError("train.parallel 'fsdp' with train.amp 'fp16': choose amp 'bf16' or 'off'")
     if config.sync_batch_norm and device.type != "cuda":
         raise ValueError(
             "train.sync_batch_norm needs CUDA devices: on a CPU set `norm` of the towers to 'group' or 'layer', "
@@ -33,6 +39,8 @@ def spread(model: PretextModel, config: TrainConfig, ranks: Ranks, device: torch
         _compile(model)
     if ranks.size == 1:
         return model
+    if config.parallel == "fsdp":
+        return shard(model, ranks, device)
     if config.sync_batch_norm:
         nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     # Objectives that read a map leave the stages after it unused; looking for those costs one walk over the graph.
@@ -41,6 +49,27 @@ def spread(model: PretextModel, config: TrainConfig, ranks: Ranks, device: torch
         device_ids=[device] if device.type == "cuda" else None,
         find_unused_parameters=True,
     )
+
+
+def shard(model: PretextModel, ranks: Ranks, device: torch.device) -> PretextModel:
+    """Divide, in place, every parameter among the ranks; a stage's are whole only while it runs."""
+    if ranks.size == 1:
+        return model
+    mesh = init_device_mesh(device.type, (ranks.size,))
+    for parameter in model.parameters():
+        # Parts are cut from rows that lie one after another.
+        parameter.data = parameter.data.contiguous()
+    for tower in model.towers.values():
+        for stage in cast(Tower, tower).stages.values():
+            fully_shard(stage, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    return model
+
+
+def put_away(model: nn.Module) -> None:
+    """After passes without a backward: nothing stays whole that should lie in parts."""
+    if isinstance(model, FSDPModule):
+        model.reshard()
 
 
 def _compile(model: PretextModel) -> None:
@@ -54,4 +83,13 @@ def withheld(spread_model: nn.Module) -> AbstractContextManager[None]:
     """Inside the block gradients are added up on each rank, and not sent: for all passes of a step but the last."""
     if isinstance(spread_model, DistributedDataParallel):
         return spread_model.no_sync()
-    return nullcontext()
+    return _unsent(spread_model) if isinstance(spread_model, FSDPModule) else nullcontext()
+
+
+@contextmanager
+def _unsent(model: FSDPModule) -> Iterator[None]:
+    model.set_requires_gradient_sync(False)
+    try:
+        yield
+    finally:
+        model.set_requires_gradient_sync(True)

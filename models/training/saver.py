@@ -3,7 +3,9 @@
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from unreel.models.training.checkpoint import Checkpoint, prune, save_checkpoint
+from unreel.models.training.checkpoint import Checkpoint, prune, save_checkpoint, save_divided
+from unreel.models.training.ranks import ALONE, Ranks
+from unreel.models.training.sharded import is_divided
 
 __all__ = ["Saver"]
 
@@ -14,17 +16,26 @@ class Saver:
     Args:
         folder: of the generations.
         keep: newest generations that stay.
+        ranks: those that train together.
     """
 
-    def __init__(self, folder: Path, *, keep: int) -> None:
-        self._folder, self._keep = folder, keep
+    def __init__(self, folder: Path, *, keep: int, ranks: Ranks = ALONE) -> None:
+        self._folder, self._keep, self._ranks = folder, keep, ranks
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Copy a generation and begin to write it; waits for the one before, and raises what went wrong with that one."""
+        """Copy a generation and begin to write it; waits for the one before, and raises what went wrong with that one.
+
+        Every rank calls it. Where the optimiser lies in parts, all ranks write at once, and this returns when it is done:
+        messages of a thread would come between those of training.
+        """
         self.wait()
-        self._writing = self._threads.submit(self._write, checkpoint.copied())
+        if is_divided(checkpoint.optimiser):
+            save_divided(self._folder, checkpoint, self._ranks)
+            self._ranks.led(lambda: prune(self._folder, keep=self._keep, newest=checkpoint.step))
+        elif self._ranks.leads:
+            self._writing = self._threads.submit(self._write, checkpoint.copied())
 
     def wait(self) -> None:
         """Until everything is durable. Raises OSError or CheckpointError where it cannot be."""

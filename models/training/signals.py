@@ -23,8 +23,9 @@ class StopRequest:
         self.signal = self.signal or signal.Signals(number)
         if self._once:
             return
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for each in _SIGNALS:
+            # Not Python's own handler: its KeyboardInterrupt would wait for the checkpoint that is being written.
+            signal.signal(each, signal.SIG_DFL)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 import torch
+from torch import Tensor
 
 from unreel.models.training.checkpoint import (
     Checkpoint,
@@ -31,6 +32,7 @@ from unreel.models.training.progress import Progress, SavedState, TrainingResult
 from unreel.models.training.ranks import ALONE, Ranks, launched
 from unreel.models.training.run import RunFolder
 from unreel.models.training.saver import Saver
+from unreel.models.training.sharded import load_parts, whole
 from unreel.models.training.signals import StopRequest, stop_requests
 from unreel.models.training.validation import BatchSource, validate
 from unreel.pipelines.errors import Diverged, StateMismatch
@@ -105,7 +107,7 @@ class Trainer:
         self._device = ranks.device(config.train.device)
         self._environment = record_environment(self._device, ranks=ranks.size)
         self._learner = Learner(build_model(config).to(self._device), config, ranks=ranks)
-        self._saver = Saver(folder.checkpoints, keep=config.train.keep)
+        self._saver = Saver(folder.checkpoints, keep=config.train.keep, ranks=ranks)
         self._progress = Progress()
 
     def train(self, *, resume: bool = False) -> TrainingResult:
@@ -168,9 +170,14 @@ class Trainer:
         self._learner.restore(
             model=checkpoint.model,
             average=checkpoint.average,
-            optimiser=checkpoint.optimiser,
+            optimiser=self._optimiser_of(checkpoint),
             scaler=state.scaler,
         )
+
+    def _optimiser_of(self, checkpoint: Checkpoint) -> Mapping[str, Tensor]:
+        if checkpoint.parts is None:
+            return checkpoint.optimiser
+        return load_parts(checkpoint.parts, dict(self._learner.model.named_parameters()))
 
     def _newest(self) -> Checkpoint | None:
         """The newest good checkpoint; rank 0 verifies, so that all ranks go on from the same one."""
@@ -281,9 +288,8 @@ class Trainer:
         self._tell("val", **scores)
 
     def _save(self) -> None:
+        average = self._learner.average
         loader = join_states(self._ranks.gather(dict(self._loader.state_dict())))
-        if not self._ranks.leads:
-            return
         state = SavedState(
             progress=self._progress,
             loader=loader,
@@ -292,9 +298,9 @@ class Trainer:
         )
         checkpoint = Checkpoint(
             step=self._progress.step,
-            model=self._learner.model.state_dict(),
+            model=whole(self._learner.model.state_dict(), keep=self._ranks.leads),
             optimiser=self._learner.optimiser_tensors(),
-            average=self._learner.average.model.state_dict() if self._learner.average else {},
+            average=whole(average.model.state_dict(), keep=self._ranks.leads) if average else {},
             state=msgspec.json.format(msgspec.json.encode(state), indent=2),
         )
         self._saver.save(checkpoint)

@@ -8,6 +8,7 @@ from unreel.models.objectives.objective import counted_over
 from unreel.models.training.config import TrainConfig
 from unreel.models.training.learner import autocast
 from unreel.models.training.model import PretextModel
+from unreel.models.training.parallel import put_away
 from unreel.models.training.ranks import Ranks
 from unreel.models.training.scores import Scores
 from unreel.models.training.tally import count
@@ -39,5 +40,6 @@ def validate(
             outcome = model(batch)
         scores.add(count([(outcome, batch)], ranks))
         sources.update(batch.sources)
+    put_away(model)
     sources = set().union(*ranks.gather(sorted(sources)))
     return {**scores.row(), "sources": len(sources - {""})}

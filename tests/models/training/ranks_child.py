@@ -33,7 +33,7 @@ FAILED = (5, 6)
 """Rows of each batch that are not valid: of two ranks the second has both, so that their own means count unlike."""
 
 
-def config(**train: Any) -> RunConfig:
+def config(*, name: Any = "sgd", **train: Any) -> RunConfig:
     settings: dict[str, Any] = {
         "steps": STEPS,
         "batch_size": ROWS,
@@ -45,7 +45,7 @@ def config(**train: Any) -> RunConfig:
         task={"name": "shuffle_and_learn", "tuples": 3},
         towers={"frame": {"name": "tiny", "channels": [8], "embed_dim": 8, "grid": 2, "norm": "group"}},
         # Adam divides small gradients by themselves, and so makes a rounding as large as a gradient.
-        optimiser=OptimiserConfig(name="sgd", learning_rate=0.1, clip_norm=1.0),
+        optimiser=OptimiserConfig(name=name, learning_rate=0.1 if name == "sgd" else 1e-4, clip_norm=1.0),
         train=resolve(TrainConfig(**(settings | train), device="cpu")),
     )
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from unreel.models.training.checkpoint import newest_checkpoint
+from unreel.models.training.checkpoint import newest_checkpoint, read_checkpoint
 from unreel.models.training.log import read_metrics
 from unreel.models.training.ranks import ALONE, Ranks, joined_ranks, launched
+from unreel.pipelines.errors import CheckpointError
 from unreel.pipelines.failures import FailureLog, FailurePolicy, join_states, part_of_state
 from unreel.pipelines.media import SampleFailure
 
@@ -29,6 +30,12 @@ JOBS: dict[str, dict[str, Any]] = {
     "stopped": {"only": {"1": {"signal_at": 1}}},
     "onwards": {"resume": True},
     "taken": {"folder": "whole"},
+    "passes": {"accumulate": 2, "ema": 0.5},
+    "divided": {"parallel": "fsdp", "accumulate": 2, "ema": 0.5},
+    "cut": {"parallel": "fsdp", "checkpoint_every": 1, "signal_at": 1, "name": "adamw"},
+    "cut again": {"folder": "cut", "parallel": "fsdp", "resume": True, "name": "adamw"},
+    "cut for one": {"parallel": "fsdp", "signal_at": 1, "name": "adamw"},
+    "plain": {"name": "adamw"},
 }
 """Run → what two ranks are asked to do, one after another."""
 
@@ -62,8 +69,11 @@ def together(folder: Path, jobs: dict[str, dict[str, Any]]) -> list[dict[str, An
     return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in "01"]
 
 
-def assert_close(first: Path, second: Path) -> None:
-    rows = [read_metrics(run / "metrics.jsonl") for run in (first, second)]
+def assert_close(first: Path, second: Path, *, validation: bool = True, weights: float = 1e-5) -> None:
+    rows = [
+        [row for row in read_metrics(run / "metrics.jsonl") if validation or row["split"] == "train"]
+        for run in (first, second)
+    ]
     assert [row["step"] for row in rows[0]] == [row["step"] for row in rows[1]]
     for one, other in zip(*rows, strict=True):
         assert one["loss"] == pytest.approx(other["loss"], abs=1e-5)
@@ -72,7 +82,7 @@ def assert_close(first: Path, second: Path) -> None:
     saved = [newest_checkpoint(run / "checkpoints")[0] for run in (first, second)]
     assert saved[0] is not None and saved[1] is not None
     for name, weight in saved[0].model.items():
-        torch.testing.assert_close(weight, saved[1].model[name], rtol=0, atol=1e-5)
+        torch.testing.assert_close(weight, saved[1].model[name], rtol=0, atol=weights)
 
 
 def test_two_ranks_learn_what_one_learns(runs: tuple[Path, list[dict[str, Any]]]) -> None:
@@ -100,6 +110,48 @@ def test_two_ranks_go_on_from_what_one_has_saved(runs: tuple[Path, list[dict[str
     assert [rank["onwards"]["step"] for rank in said] == [child.STEPS] * 2
     assert any("ranks: 1 saved, 2 now" in text for text in said[0]["onwards"]["warnings"])
     assert_close(folder / "alone", folder / "onwards")
+
+
+@pytest.mark.parametrize("name", ["passes", "divided"])
+def test_passes_and_parts_learn_the_same(runs: tuple[Path, list[dict[str, Any]]], name: str) -> None:
+    folder, said = runs
+    assert [rank[name]["step"] for rank in said] == [child.STEPS] * 2
+    assert_close(folder / "alone", folder / name, validation=False)
+    saved = [newest_checkpoint(folder / run / "checkpoints")[0] for run in ("passes", name)]
+    assert saved[0] is not None and saved[1] is not None
+    for weight, value in saved[0].average.items():
+        torch.testing.assert_close(value, saved[1].average[weight], rtol=0, atol=1e-5)
+
+
+def test_a_divided_optimiser_goes_on_at_any_number_of_ranks(runs: tuple[Path, list[dict[str, Any]]]) -> None:
+    folder, said = runs
+    assert [(rank["cut"]["stopped"], rank["cut again"]["step"]) for rank in said] == [
+        ("SIGTERM", child.STEPS)
+    ] * 2
+    before = torch.get_num_threads()
+    child.train(folder / "cut for one", parallel="fsdp", name="adamw", resume=True)
+    torch.set_num_threads(before)
+    for run in ("cut", "cut for one"):
+        assert_close(folder / "plain", folder / run, weights=1e-3)
+
+
+def test_divided_generations_are_safetensors_and_json(runs: tuple[Path, list[dict[str, Any]]]) -> None:
+    generation = max((runs[0] / "cut" / "checkpoints").glob("step-*"))
+    files = {
+        path.relative_to(generation).as_posix(): path for path in generation.rglob("*") if path.is_file()
+    }
+    assert len([name for name in files if name.startswith("optimizer/")]) == 2
+    assert not any(path.name == "optimizer.safetensors" for path in files.values())
+    for name, path in files.items():
+        text = path.read_bytes()
+        if name.endswith(".safetensors"):
+            length = int.from_bytes(text[:8], "little")
+            text = text[8 : 8 + length]
+        json.loads(text)
+    part = next(path for name, path in files.items() if name.startswith("optimizer/"))
+    part.write_bytes(part.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r"optimizer/shard-"):
+        read_checkpoint(generation)
 
 
 def test_what_rank_0_refuses_ends_every_rank(runs: tuple[Path, list[dict[str, Any]]]) -> None:
