@@ -1,8 +1,9 @@
 """Frames each blurred by a little, so that a codec's sharpness does not tell their time.
 
-A codec makes a still background sharper from frame to frame, or lets it decay until the next key frame. That is a clock:
-on still backgrounds without any object it told the direction of a clip in 77 of 100 cases, at any step of time, and no
-choice of frames helps where the source itself was coded so before.
+A codec makes a still background sharper from frame to frame, or lets it decay until the next key frame. That is a clock
+for clips that last: over two seconds and more of still backgrounds without any object it told the direction of 77 to 86
+clips of 100, over six tenths of a second of none. Frames of one place between key frames do not help where the source
+itself was coded so before.
 """
 
 import numpy as np
