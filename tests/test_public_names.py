@@ -29,9 +29,9 @@ PUBLIC = {
         recolour render resize"""
     ),
     "unreel.pipelines.pretext": (
-        """ArrowOfTime ClipOrder Colourisation Correspondence Jigsaw Look Misalignment Needs
-        OddOneOut PretextBatch PretextTask Rotation SequenceSorting ShuffleAndLearn SyncOffset
-        Synchronisation TASKS TimeContrast TrainableTask make_task"""
+        """ArrowOfTime ClipOrder Colourisation Correspondence DensePrediction FutureFrames Jigsaw
+        Look Misalignment Needs OddOneOut PretextBatch PretextTask Rotation SequenceSorting
+        ShuffleAndLearn SyncOffset Synchronisation TASKS TimeContrast TrainableTask make_task"""
     ),
     "unreel.models.evaluation": (
         """Encoder Estimate Examples Features Finding Frozen PretextScore Thumbnail auc
@@ -42,9 +42,9 @@ PUBLIC = {
         """SavedTower largest_difference load_tower save_tower write_onnx write_program"""
     ),
     "unreel.models.objectives": (
-        """ArrowOfTime ClipOrder Colourisation Correspondence Decisions Errors Jigsaw METRICS
-        Misalignment OBJECTIVES Objective OddOneOut Outcome Rankings Rotation SequenceSorting
-        ShuffleAndLearn SyncOffset Synchronisation TimeContrast"""
+        """ArrowOfTime ClipOrder Colourisation Correspondence Decisions DensePrediction Errors
+        FutureFrames Jigsaw METRICS Misalignment OBJECTIVES Objective OddOneOut Outcome Rankings
+        Rotation SequenceSorting ShuffleAndLearn SyncOffset Synchronisation TimeContrast"""
     ),
     "unreel.models.towers": ("""InputSpec TOWERS Tower build_tower tower_builder"""),
     "unreel.models.training": (

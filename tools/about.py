@@ -60,6 +60,12 @@ ABOUT: Final[dict[str, About]] = {
         reason="Whoever answers has to see how things move on, and where a movement turns back that should not.",
         twin="Without the moving objects nothing is out of order, so that only guessing remains.",
     ),
+    "dense_prediction": About(
+        title="Dense predictive coding",
+        question="Here is how a clip begins: which of all these blocks, steps and places comes next, and where?",
+        reason="Whoever answers has to know how things move on, without painting a single pixel of it.",
+        twin="Without the moving objects places and clips still differ, but one step looks like the next.",
+    ),
     "correspondence": About(
         title="Audio-visual correspondence",
         question="Here are a frame and a second of sound: were they recorded together?",

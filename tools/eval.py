@@ -103,9 +103,9 @@ def _pretext_table(evaluation: "Evaluation") -> Table:
         auc = _number(score.auc) if score.auc else "-"
         table.add_row(name, _number(accuracy), auc, *(f"{count:,}" for count in counts))
         for subset, estimate in score.subsets.items():
-            table.add_row(
-                f"    of these, {subset}", _number(estimate), "", f"{estimate.samples:,}", "", "", ""
-            )
+            chance = score.subset_chances.get(subset)
+            words = f"    of these, {subset}" if chance is None else f"    {subset} (chance {chance:.3f})"
+            table.add_row(words, _number(estimate), "", f"{estimate.samples:,}", "", "", "")
     table.caption = f"chance {evaluation.pretext.chance:.3f}; ± one standard error, over sources"
     return table
 

@@ -33,7 +33,9 @@ class PretextScore:
         decisions: how many answers, by class where there are classes.
         clips: different clips that they are about.
         failures: rows that could not be read, planned or decoded.
-        subsets: the score of some of the answers, by what they have in common.
+        subsets: the score of some of the answers, by what they have in common; of searches also, with a name that begins
+            with `against`, the score among some of the candidates.
+        subset_chances: chance of each subset, where it has its own.
     """
 
     metric: str
@@ -44,6 +46,7 @@ class PretextScore:
     clips: int
     failures: int
     subsets: Mapping[str, Estimate] = field(default_factory=dict)
+    subset_chances: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def metric_words(self) -> str:
@@ -87,9 +90,16 @@ def evaluate(
 
 def _columns(outcome: Outcome, batch: PretextBatch, kinds: Mapping[str, str]) -> Columns:
     """The valid answers: what their kind's score needs, `source`, and `in NAME` for each subset."""
+
+
+def _columns(outcome: Outcome, batch: PretextBatch) -> Columns:
+    """The valid answers: what their kind's score needs, `source`, `in NAME` for each subset, and of searches among some
+    candidates `against NAME` and `chance against NAME`."""
     valid = outcome.valid
     tensors = {name: getattr(outcome, name) for name in _KINDS[type(outcome)].columns}
     tensors |= {f"in {name}": member for name, member in outcome.subsets.items()}
+    for name, (hits, chances) in outcome.against.items() if isinstance(outcome, Rankings) else ():
+        tensors |= {f"against {name}": hits, f"chance against {name}": chances}
     columns = {name: _host(value[valid]) for name, value in tensors.items()}
     rows = _host(outcome.rows[valid])
     kind = np.array([kinds.get(key, "") for key in batch.keys], dtype=str)[rows]
@@ -107,9 +117,10 @@ def score_answers(kind: type[Outcome], columns: Columns, *, clips: int, failures
 
     Args:
         kind: the class of the outcomes.
-        columns: that class's fields by answer, `source` str `[M]`, and bool `[M]` by `in NAME` for each subset.
+        columns: as `_columns` gives them, joined over batches.
     """
     rules, sources = _KINDS[kind], columns["source"]
+    contests = [name for name in columns if name.startswith("against ")]
     members = {name.removeprefix("in "): member for name, member in columns.items() if name.startswith("in ")}
     return PretextScore(
         metric=kind.metric,
@@ -123,7 +134,9 @@ def score_answers(kind: type[Outcome], columns: Columns, *, clips: int, failures
             name: bootstrap(rules.statistic({key: value[m] for key, value in columns.items()}), sources[m])
             for name, m in members.items()
             if m.any()
-        },
+        }
+        | {name: bootstrap(mean(columns[name]), sources) for name in contests},
+        subset_chances={name: float(columns[f"chance {name}"].mean()) for name in contests},
     )
 
 

@@ -6,6 +6,7 @@ from unreel.models.objectives.arrow_of_time import ArrowOfTime
 from unreel.models.objectives.clip_order import ClipOrder
 from unreel.models.objectives.colourisation import Colourisation
 from unreel.models.objectives.correspondence import Correspondence
+from unreel.models.objectives.dense_prediction import DensePrediction
 from unreel.models.objectives.jigsaw import Jigsaw
 from unreel.models.objectives.misalignment import Misalignment
 from unreel.models.objectives.objective import Objective
@@ -26,6 +27,7 @@ __all__ = [
     "Colourisation",
     "Correspondence",
     "Decisions",
+    "DensePrediction",
     "Errors",
     "Jigsaw",
     "Misalignment",
@@ -46,6 +48,7 @@ OBJECTIVES: Final[dict[str, type[Objective]]] = {
     "colourisation": Colourisation,
     "clip_order": ClipOrder,
     "correspondence": Correspondence,
+    "dense_prediction": DensePrediction,
     "jigsaw": Jigsaw,
     "rotation": Rotation,
     "odd_one_out": OddOneOut,

@@ -70,12 +70,14 @@ class Rankings(Outcome):
     Attributes:
         hits: f32 `[M]`, 1 where the right candidate came first, else 0.
         chances: f32 `[M]`, the probability of a hit by guessing.
+        against: name → (hits, chances) of the same searches among a part of the candidates, such as "other clips".
     """
 
     metric: ClassVar[str] = "hit_rate"
 
     hits: Tensor
     chances: Tensor
+    against: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def tally(self) -> tuple[Tensor, Tensor]:
         """Hits and searches, each one number."""

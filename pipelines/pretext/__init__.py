@@ -12,6 +12,7 @@ from unreel.pipelines.pretext.arrow_of_time import ArrowOfTime
 from unreel.pipelines.pretext.clip_order import ClipOrder
 from unreel.pipelines.pretext.colourisation import Colourisation
 from unreel.pipelines.pretext.correspondence import Correspondence
+from unreel.pipelines.pretext.dense_prediction import DensePrediction
 from unreel.pipelines.pretext.jigsaw import Jigsaw
 from unreel.pipelines.pretext.misalignment import Misalignment
 from unreel.pipelines.pretext.odd_one_out import OddOneOut
@@ -29,6 +30,7 @@ __all__ = [
     "ClipOrder",
     "Colourisation",
     "Correspondence",
+    "DensePrediction",
     "Jigsaw",
     "Look",
     "Misalignment",
@@ -51,6 +53,7 @@ TASKS: Final[dict[str, type[TrainableTask]]] = {
     "colourisation": Colourisation,
     "clip_order": ClipOrder,
     "correspondence": Correspondence,
+    "dense_prediction": DensePrediction,
     "jigsaw": Jigsaw,
     "rotation": Rotation,
     "odd_one_out": OddOneOut,

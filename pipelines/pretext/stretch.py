@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unreel.pipelines.guards.motion_window import choose_start, window_motion
-from unreel.pipelines.guards.scene_cuts import uncut_starts
+from unreel.pipelines.pretext.windows import place_time
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Sidecar, Video
 
@@ -52,24 +51,17 @@ def place_stretch(
     if video is None:
         raise PlanImpossible(f"sample {sidecar.key}: the task takes clips and the sample has none")
     offsets = _offsets(sidecar, video, seconds)
-    span = int(offsets[-1]) + 1
-    curve = sidecar.facts.motion_curve
-    if len(curve) != video.frames:
-        raise PlanImpossible(f"sample {sidecar.key}: its sidecar has no motion curve")
-    cuts = sidecar.facts.cuts if within_scene else ()
-    if video.frames < span or not (allowed := uncut_starts(cuts, frames=video.frames, span=span)).any():
-        raise PlanImpossible(
-            f"sample {sidecar.key}: no {span} frames without a cut among its {video.frames} (cuts at {list(cuts)}); "
-            "shorten the task's stretch"
-        )
-    motion, first = window_motion(curve, span), int(offsets[moving_from])
-    moving = window_motion(curve, span - first)[first : first + len(motion)]
-    if not (allowed := allowed & (moving >= min_motion)).any():
-        raise PlanImpossible(
-            f"sample {sidecar.key}: no stretch of {span} frames moves by {min_motion:g} levels a frame; lower min_motion"
-        )
-    start = choose_start(motion if by_motion else np.ones_like(motion), allowed, at)
-    return Stretch((start + offsets).astype(np.int32), float(motion[start]))
+    start, motion = place_time(
+        sidecar,
+        video,
+        span=int(offsets[-1]) + 1,
+        at=at,
+        by_motion=by_motion,
+        uncut=within_scene,
+        min_motion=min_motion,
+        moving_from=int(offsets[moving_from]),
+    )
+    return Stretch((start + offsets).astype(np.int32), motion)
 
 
 def _offsets(sidecar: Sidecar, video: Video, seconds: Sequence[float]) -> NDArray[np.int64]:

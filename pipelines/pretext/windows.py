@@ -18,7 +18,15 @@ TIME_FACTS: Final = ("frames", "seconds", "window_motion", "key_distance", "wind
 
 
 def place_time(
-    sidecar: Sidecar, video: Video, *, span: int, at: float, by_motion: bool, uncut: bool
+    sidecar: Sidecar,
+    video: Video,
+    *,
+    span: int,
+    at: float,
+    by_motion: bool,
+    uncut: bool,
+    min_motion: float = 0.0,
+    moving_from: int = 0,
 ) -> tuple[int, float]:
     """The first frame of a window of `span` ≥ 2 frames, and the mean motion between its frames.
 
@@ -26,6 +34,8 @@ def place_time(
         at: number in [0, 1) that chooses among the windows.
         by_motion: windows count by their motion; without, all alike.
         uncut: no window reaches over a cut.
+        min_motion: least mean motion, in levels of [0, 255], between frame number `moving_from` of a window and its last.
+        moving_from: less than `span - 1`.
 
     Raises:
         PlanImpossible: no such window, or the sidecar has no motion curve.
@@ -40,6 +50,12 @@ def place_time(
             f"(cuts at {list(cuts)}); take fewer frames or shorter steps"
         )
     motion = window_motion(curve, span)
+    tail = window_motion(curve, span - moving_from)[moving_from:]
+    if not (allowed := allowed & (tail >= min_motion)).any():
+        raise PlanImpossible(
+            f"sample {sidecar.key}: no window of {span} frames moves by {min_motion:g} levels a frame from its frame "
+            f"{moving_from} on; lower min_motion"
+        )
     first = choose_start(motion if by_motion else np.ones(starts), allowed, at)
     return first, float(motion[first])
 

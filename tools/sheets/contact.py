@@ -14,6 +14,7 @@ from unreel.tools.sheets.arrow_of_time import arrow_row
 from unreel.tools.sheets.clip_order import clips_row
 from unreel.tools.sheets.colourisation import colour_row
 from unreel.tools.sheets.correspondence import pair_card
+from unreel.tools.sheets.dense_prediction import block_row
 from unreel.tools.sheets.jigsaw import puzzle_card
 from unreel.tools.sheets.misalignment import two_sounds_row
 from unreel.tools.sheets.odd_one_out import sequences_card
@@ -46,6 +47,7 @@ SHEETS: Final[Mapping[str, Sheet]] = {
     "colourisation": Sheet(colour_row),
     "clip_order": Sheet(clips_row),
     "correspondence": Sheet(pair_card, across=4),
+    "dense_prediction": Sheet(block_row),
     "jigsaw": Sheet(puzzle_card, across=3),
     "rotation": Sheet(turn_row),
     "odd_one_out": Sheet(sequences_card, across=2),
