@@ -60,6 +60,12 @@ ABOUT: Final[dict[str, About]] = {
         reason="Whoever answers has to see how things move on, and where a movement turns back that should not.",
         twin="Without the moving objects nothing is out of order, so that only guessing remains.",
     ),
+    "future_frames": About(
+        title="Future frames",
+        question="Here are some frames of a clip: what will the next ones look like?",
+        reason="Whoever answers has to know what moves and where to, beyond copying what is there.",
+        twin="Without the moving objects the last frame is the answer, so that nothing is better than copying it.",
+    ),
     "dense_prediction": About(
         title="Dense predictive coding",
         question="Here is how a clip begins: which of all these blocks, steps and places comes next, and where?",

@@ -100,7 +100,10 @@ def _write_sheets(loader: Any, task: "PretextTask", *, steps: int, rows: int, ou
 def _summary(step: Any) -> dict[str, Any]:
     import numpy as np
 
-    labels, counts = np.unique(step.batch.targets.cpu().numpy(), return_counts=True)
+    targets = step.batch.targets
+    # Values that are to be predicted are no labels: each of them is there once.
+    values = np.empty(0) if targets.is_floating_point() else targets.cpu().numpy()
+    labels, counts = np.unique(values, return_counts=True)
     return {
         "step": step.step,
         "rows": len(step.batch),

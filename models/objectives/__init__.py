@@ -7,6 +7,7 @@ from unreel.models.objectives.clip_order import ClipOrder
 from unreel.models.objectives.colourisation import Colourisation
 from unreel.models.objectives.correspondence import Correspondence
 from unreel.models.objectives.dense_prediction import DensePrediction
+from unreel.models.objectives.future_frames import FutureFrames
 from unreel.models.objectives.jigsaw import Jigsaw
 from unreel.models.objectives.misalignment import Misalignment
 from unreel.models.objectives.objective import Objective
@@ -29,6 +30,7 @@ __all__ = [
     "Decisions",
     "DensePrediction",
     "Errors",
+    "FutureFrames",
     "Jigsaw",
     "Misalignment",
     "Objective",
@@ -49,6 +51,7 @@ OBJECTIVES: Final[dict[str, type[Objective]]] = {
     "clip_order": ClipOrder,
     "correspondence": Correspondence,
     "dense_prediction": DensePrediction,
+    "future_frames": FutureFrames,
     "jigsaw": Jigsaw,
     "rotation": Rotation,
     "odd_one_out": OddOneOut,

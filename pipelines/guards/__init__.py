@@ -134,6 +134,10 @@ GUARDS: Final[Mapping[str, Guard]] = {
         "Frames of a still stretch have no order, so their labels teach chance habits.",
         "Windows are drawn in proportion to the motion that the sidecar states.",
     ),
+    "moving_future": Guard(
+        "Where nothing moves, a copy of the last frame is the future, and a score says nothing.",
+        "Windows count only if something moves after the last frame that is seen.",
+    ),
     "partner_swap": Guard(
         "A negative's sound differs in level, silence or codec when another sampler drew it.",
         "Negatives swap the sounds that positives would have had, never within one source.",

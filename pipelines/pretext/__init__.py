@@ -13,6 +13,7 @@ from unreel.pipelines.pretext.clip_order import ClipOrder
 from unreel.pipelines.pretext.colourisation import Colourisation
 from unreel.pipelines.pretext.correspondence import Correspondence
 from unreel.pipelines.pretext.dense_prediction import DensePrediction
+from unreel.pipelines.pretext.future_frames import FutureFrames
 from unreel.pipelines.pretext.jigsaw import Jigsaw
 from unreel.pipelines.pretext.misalignment import Misalignment
 from unreel.pipelines.pretext.odd_one_out import OddOneOut
@@ -31,6 +32,7 @@ __all__ = [
     "Colourisation",
     "Correspondence",
     "DensePrediction",
+    "FutureFrames",
     "Jigsaw",
     "Look",
     "Misalignment",
@@ -54,6 +56,7 @@ TASKS: Final[dict[str, type[TrainableTask]]] = {
     "clip_order": ClipOrder,
     "correspondence": Correspondence,
     "dense_prediction": DensePrediction,
+    "future_frames": FutureFrames,
     "jigsaw": Jigsaw,
     "rotation": Rotation,
     "odd_one_out": OddOneOut,

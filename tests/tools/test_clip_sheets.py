@@ -13,6 +13,7 @@ from unreel.tools.sheets import contact_sheet
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "dense_prediction": {"blocks": 4, "block_frames": 2, "window": 96, "crop": 80, "size": 25},
+    "future_frames": {"window": 96, "crop": 80, "size": 25, "min_motion": 0.1, "min_future_motion": 0.0},
 }
 """Sizes that sheets enlarge three times."""
 

@@ -15,6 +15,7 @@ from unreel.tools.sheets.clip_order import clips_row
 from unreel.tools.sheets.colourisation import colour_row
 from unreel.tools.sheets.correspondence import pair_card
 from unreel.tools.sheets.dense_prediction import block_row
+from unreel.tools.sheets.future_frames import future_row
 from unreel.tools.sheets.jigsaw import puzzle_card
 from unreel.tools.sheets.misalignment import two_sounds_row
 from unreel.tools.sheets.odd_one_out import sequences_card
@@ -48,6 +49,7 @@ SHEETS: Final[Mapping[str, Sheet]] = {
     "clip_order": Sheet(clips_row),
     "correspondence": Sheet(pair_card, across=4),
     "dense_prediction": Sheet(block_row),
+    "future_frames": Sheet(future_row),
     "jigsaw": Sheet(puzzle_card, across=3),
     "rotation": Sheet(turn_row),
     "odd_one_out": Sheet(sequences_card, across=2),
@@ -83,6 +85,8 @@ def _head(step: Step, task: PretextTask) -> list[Line]:
     mix = ", ".join(f"{count} of label {label}" for label, count in zip(labels, counts, strict=True))
     if len(labels) > _MOST_LABELS:
         mix = f"{counts.sum()} answers of {len(labels)} labels"
+    if batch.targets.is_floating_point():
+        mix = "targets are values and no labels"
     title = f"{task.name}, step {step.step}: {len(batch)} rows, {int(batch.valid.sum())} valid; {mix}"
     guards: Mapping[str, str] = getattr(task, "guards", {})
     return [(title, INK), *((f"guard {name}: {how}", DIM) for name, how in guards.items())]
