@@ -89,10 +89,6 @@ def evaluate(
 
 
 def _columns(outcome: Outcome, batch: PretextBatch, kinds: Mapping[str, str]) -> Columns:
-    """The valid answers: what their kind's score needs, `source`, and `in NAME` for each subset."""
-
-
-def _columns(outcome: Outcome, batch: PretextBatch) -> Columns:
     """The valid answers: what their kind's score needs, `source`, `in NAME` for each subset, and of searches among some
     candidates `against NAME` and `chance against NAME`."""
     valid = outcome.valid
