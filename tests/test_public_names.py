@@ -48,8 +48,8 @@ PUBLIC = {
     ),
     "unreel.models.towers": ("""InputSpec TOWERS Tower build_tower tower_builder"""),
     "unreel.models.training": (
-        """LoadedRun PretextModel RunConfig RunFolder Trainer TrainingResult build_model build_task
-        load_run"""
+        """LoadedRun PretextModel Ranks RunConfig RunFolder Trainer TrainingResult build_model build_task
+        joined_ranks load_run"""
     ),
 }
 """Package → its public names."""

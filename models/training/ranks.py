@@ -118,7 +118,7 @@ def joined_ranks(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]
     used and left as it is.
 
     Raises:
-        ValueError: the launcher's variables are incomplete.
+        ValueError: the launcher's variables are incomplete, or the process group that is there has no gloo.
     """
     if not launched(environment):
         yield ALONE
@@ -141,6 +141,10 @@ def joined_ranks(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]
 @contextmanager
 def _process_group(cuda: bool) -> Iterator[None]:
     if dist.is_initialized():
+        if "cpu:gloo" not in dist.get_backend_config():
+            raise ValueError(
+                f"the process group has {dist.get_backend_config()}: make it with 'cpu:gloo,cuda:nccl', or 'gloo'"
+            )
         yield
         return
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")

@@ -178,6 +178,17 @@ def test_a_launcher_that_says_half_is_refused() -> None:
         pass
 
 
+def test_a_process_group_without_gloo_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_backend_config", lambda: "cuda:nccl")
+    names = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+    with (
+        pytest.raises(ValueError, match="cpu:gloo"),
+        joined_ranks({**dict.fromkeys(names, "0"), "WORLD_SIZE": "2"}),
+    ):
+        pass
+
+
 def test_one_cuda_device_is_not_for_several_ranks() -> None:
     with pytest.raises(ValueError, match=r"'cuda:1' with 2 ranks"):
         Ranks(0, 2).device("cuda:1")
