@@ -85,11 +85,7 @@ class FutureFrames(Objective):
             valid=valid.flatten(),
             errors=_parts(errors, moving),
             baselines=_parts(baselines, moving),
-            subsets={
-                "moving pixels": (torch.arange(2 * self.future, device=truth.device) < self.future).repeat(
-                    len(rows)
-                )
-            },
+            subsets={"moving pixels": _is_moving(moving)},
         )
 
     def paint(self, tower: nn.Module, video: Tensor) -> Tensor:
@@ -105,6 +101,12 @@ def _parts(errors: Tensor, moving: Tensor) -> Tensor:
     """What moving and other pixels add to the mean of each frame: `[B, N, H, W]` twice → `[B * 2 * N]`, moving first."""
     inside = (errors * moving).mean(dim=(2, 3))
     return torch.cat([inside, errors.mean(dim=(2, 3)) - inside], dim=1).flatten()
+
+
+def _is_moving(moving: Tensor) -> Tensor:
+    """Which answers of `_parts` are of moving pixels, bool `[B * 2 * N]`; a frame in which none moves has no such answer."""
+    frames = moving.flatten(2).any(dim=2)
+    return torch.cat([frames, torch.zeros_like(frames)], dim=1).flatten()
 
 
 def _decoder(width: int, channels: int, doublings: int) -> nn.Sequential:

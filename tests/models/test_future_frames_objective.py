@@ -77,6 +77,13 @@ def test_without_training_it_is_exactly_as_good_as_a_copy(towers: dict[str, Towe
     assert score.subsets["moving pixels"].samples == 8
 
 
+def test_frames_in_which_nothing_moves_have_no_moving_pixels_to_score(towers: dict[str, Tower]) -> None:
+    batch = batch_of()
+    still = replace(batch, targets=batch.inputs["video"][:, :, -1:].repeat(1, 1, 2, 1, 1) + 0.01)
+    score = evaluate(FutureFrames(towers), towers, [still])
+    assert "moving pixels" not in score.subsets and score.estimate.samples == 16
+
+
 @pytest.mark.parametrize("form", ["residual", "frame"])
 def test_learns_a_batch_by_heart(towers: dict[str, Tower], form: str) -> None:
     batch, objective = batch_of(), FutureFrames(towers, width=32, form=form)  # type: ignore[arg-type]
