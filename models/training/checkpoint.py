@@ -170,11 +170,14 @@ def steps_saved(folder: Path) -> list[int]:
     return sorted(int(name[1]) for name in names if name)
 
 
-def prune(folder: Path, *, keep: int, newest: int) -> None:
-    """Remove all but the last `keep` generations up to step `newest`, once that one has been read back."""
+def prune(folder: Path, *, keep: int, newest: int, every: int = 0) -> None:
+    """Remove all but the last `keep` generations up to step `newest`, once that one has been read back.
+
+    Those of steps that `every` divides stay.
+    """
     verify(folder / f"step-{newest:08d}")
     older = [step for step in steps_saved(folder) if step <= newest]
-    for step in older[:-keep]:
+    for step in (step for step in older[:-keep] if not every or step % every):
         shutil.rmtree(folder / f"step-{step:08d}")
 
 

@@ -129,6 +129,8 @@ class TrainConfig(Section, frozen=True, kw_only=True):
     """Steps between checkpoints; 0 saves at the end only (and on SIGTERM and SIGINT)."""
     keep: Count = 3
     """Newest checkpoints that are kept."""
+    keep_every: Whole = 0
+    """Checkpoints of steps that this divides are kept for good, beside the newest; 0 keeps none."""
     log_every: Count = 10
     """Steps between rows of `metrics.jsonl`."""
     seed: int = 0

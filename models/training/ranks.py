@@ -120,19 +120,18 @@ def joined_ranks(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]
     Raises:
         ValueError: the launcher's variables are incomplete, or the process group that is there has no gloo.
     """
-    if not launched(environment):
+    if int(environment.get("WORLD_SIZE", 1)) == 1:
         yield ALONE
         return
     missing = [name for name in _NEEDED if name not in environment]
     if missing:
-        raise ValueError(f"WORLD_SIZE is set and {', '.join(missing)} not: start ranks with torchrun")
+        raise ValueError(
+            f"WORLD_SIZE is {environment['WORLD_SIZE']} and {', '.join(missing)} not set: start ranks with torchrun"
+        )
     rank, size, local = (int(environment[name]) for name in _NEEDED[:3])
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(local % torch.cuda.device_count())
-    if size == 1:
-        yield Ranks(local=local)
-        return
     with _process_group(cuda), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=_UNUSED_SEARCH)
         yield Ranks(rank, size, local)

@@ -39,6 +39,7 @@ _FREE: Final = {
     "train.eval_batches",
     "train.checkpoint_every",
     "train.keep",
+    "train.keep_every",
     "train.threads",
     "train.compile",
     "loader.threads",

@@ -16,11 +16,12 @@ class Saver:
     Args:
         folder: of the generations.
         keep: newest generations that stay.
+        every: those of steps that this divides stay too; 0 for none.
         ranks: those that train together.
     """
 
-    def __init__(self, folder: Path, *, keep: int, ranks: Ranks = ALONE) -> None:
-        self._folder, self._keep, self._ranks = folder, keep, ranks
+    def __init__(self, folder: Path, *, keep: int, every: int = 0, ranks: Ranks = ALONE) -> None:
+        self._folder, self._keep, self._every, self._ranks = folder, keep, every, ranks
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
 
@@ -33,7 +34,7 @@ class Saver:
         self.wait()
         if is_divided(checkpoint.optimiser):
             save_divided(self._folder, checkpoint, self._ranks)
-            self._ranks.led(lambda: prune(self._folder, keep=self._keep, newest=checkpoint.step))
+            self._ranks.led(lambda: self._prune(checkpoint.step))
         elif self._ranks.leads:
             self._writing = self._threads.submit(self._write, checkpoint.copied())
 
@@ -52,4 +53,7 @@ class Saver:
 
     def _write(self, checkpoint: Checkpoint) -> None:
         save_checkpoint(self._folder, checkpoint)
-        prune(self._folder, keep=self._keep, newest=checkpoint.step)
+        self._prune(checkpoint.step)
+
+    def _prune(self, newest: int) -> None:
+        prune(self._folder, keep=self._keep, newest=newest, every=self._every)

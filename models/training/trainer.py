@@ -107,7 +107,9 @@ class Trainer:
         self._device = ranks.device(config.train.device)
         self._environment = record_environment(self._device, ranks=ranks.size)
         self._learner = Learner(build_model(config).to(self._device), config, ranks=ranks)
-        self._saver = Saver(folder.checkpoints, keep=config.train.keep, ranks=ranks)
+        self._saver = Saver(
+            folder.checkpoints, keep=config.train.keep, every=config.train.keep_every, ranks=ranks
+        )
         self._progress = Progress()
 
     def train(self, *, resume: bool = False) -> TrainingResult:

@@ -145,6 +145,14 @@ def test_pruning_keeps_the_last_ones_and_only_after_the_newest_is_good(saved: Pa
     assert steps_saved(saved) == [20, 30]
 
 
+def test_steps_that_are_marked_stay_for_good(tmp_path: Path) -> None:
+    saver = Saver(tmp_path, keep=1, every=4)
+    for step in range(1, 11):
+        saver.save(checkpoint(step))
+    saver.close()
+    assert steps_saved(tmp_path) == [4, 8, 10]
+
+
 def test_what_is_saved_is_what_was_there_when_saving_began(tmp_path: Path) -> None:
     changing = checkpoint(20)
     saver = Saver(tmp_path, keep=2)
