@@ -23,6 +23,7 @@ import msgspec
 import safetensors.torch
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from unreel.models.training.ranks import Ranks
 from unreel.models.training.sharded import save_parts
@@ -68,7 +69,7 @@ class Checkpoint:
     parts: Path | None = None
 
     def copied(self) -> "Checkpoint":
-        """The same in host memory of its own, which training does not change."""
+        """The same in memory of its own, which training does not change: the host's, but for parts, which stay where they are."""
         return replace(
             self,
             model=_copied(self.model),
@@ -87,7 +88,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
 def save_divided(folder: Path, checkpoint: Checkpoint, ranks: Ranks) -> None:
     """As `save_checkpoint`, of an optimiser that lies in parts: every rank writes its own, rank 0 the rest and the name."""
     draft = Path(ranks.led(lambda: str(_begin(folder, checkpoint.step))))
-    save_parts(draft / _PARTS, checkpoint.optimiser)
+    save_parts(draft / _PARTS, checkpoint.optimiser, ranks)
     ranks.led(lambda: str(_finish(draft, checkpoint)))
 
 
@@ -188,10 +189,13 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
-    }
+    return {name: _copy(tensor.detach()) for name, tensor in tensors.items()}
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    if isinstance(tensor, DTensor):
+        return tensor.clone()
+    return tensor.to("cpu", copy=True, memory_format=torch.contiguous_format)
 
 
 def _manifest(path: Path, step: int) -> bytes:

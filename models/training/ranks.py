@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -28,11 +28,13 @@ class Ranks:
         rank: its number, in [0, `size`).
         size: how many there are; 1 trains alone and sends nothing.
         local: its number on its machine, and the number of its CUDA device.
+        group: of torch's processes, through which they speak; None is the one of all.
     """
 
     rank: int = 0
     size: int = 1
     local: int = 0
+    group: dist.ProcessGroup | None = None
 
     @property
     def leads(self) -> bool:
@@ -54,7 +56,7 @@ class Ranks:
         if self.size == 1:
             return values
         total = values.detach().clone()
-        dist.all_reduce(total)
+        dist.all_reduce(total, group=self.group)
         return total
 
     def gather(self, value: Any) -> list[Any]:
@@ -64,10 +66,10 @@ class Ranks:
         # As JSON in a tensor: `all_gather_object` would pickle.
         mine = torch.frombuffer(bytearray(msgspec.json.encode(value)), dtype=torch.uint8)
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
-        dist.all_gather(sizes, torch.tensor([len(mine)]))
+        dist.all_gather(sizes, torch.tensor([len(mine)]), group=self.group)
         longest = max(int(size) for size in sizes)
         texts = [torch.zeros(longest, dtype=torch.uint8) for _ in range(self.size)]
-        dist.all_gather(texts, torch.nn.functional.pad(mine, (0, longest - len(mine))))
+        dist.all_gather(texts, torch.nn.functional.pad(mine, (0, longest - len(mine))), group=self.group)
         return [
             msgspec.json.decode(text[: int(size)].numpy().tobytes())
             for text, size in zip(texts, sizes, strict=True)
@@ -96,9 +98,9 @@ class Ranks:
             raise StateMismatch(f"rank 0 stopped: {found['error']}")
         return found["value"]
 
-    def wait(self) -> None:
-        """Until every rank is here."""
-        self.gather(None)
+    def aside(self) -> "Ranks":
+        """The same ranks through a group of their own, for a thread whose messages must not meet those of training."""
+        return self if self.size == 1 else replace(self, group=dist.new_group(backend="gloo"))
 
 
 ALONE: Final = Ranks()

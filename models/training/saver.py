@@ -21,22 +21,21 @@ class Saver:
     """
 
     def __init__(self, folder: Path, *, keep: int, every: int = 0, ranks: Ranks = ALONE) -> None:
-        self._folder, self._keep, self._every, self._ranks = folder, keep, every, ranks
+        self._folder, self._keep, self._every = folder, keep, every
+        self._ranks = ranks.aside()
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Copy a generation and begin to write it; waits for the one before, and raises what went wrong with that one.
 
-        Every rank calls it. Where the optimiser lies in parts, all ranks write at once, and this returns when it is done:
-        messages of a thread would come between those of training.
+        Every rank calls it. Where the optimiser lies in parts each of them writes its own, else rank 0 writes all.
         """
         self.wait()
-        if is_divided(checkpoint.optimiser):
-            save_divided(self._folder, checkpoint, self._ranks)
-            self._ranks.led(lambda: self._prune(checkpoint.step))
-        elif self._ranks.leads:
-            self._writing = self._threads.submit(self._write, checkpoint.copied())
+        divided = is_divided(checkpoint.optimiser)
+        if divided or self._ranks.leads:
+            write = self._write_divided if divided else self._write
+            self._writing = self._threads.submit(write, checkpoint.copied())
 
     def wait(self) -> None:
         """Until everything is durable. Raises OSError or CheckpointError where it cannot be."""
@@ -54,6 +53,10 @@ class Saver:
     def _write(self, checkpoint: Checkpoint) -> None:
         save_checkpoint(self._folder, checkpoint)
         self._prune(checkpoint.step)
+
+    def _write_divided(self, checkpoint: Checkpoint) -> None:
+        save_divided(self._folder, checkpoint, self._ranks)
+        self._ranks.led(lambda: self._prune(checkpoint.step))
 
     def _prune(self, newest: int) -> None:
         prune(self._folder, keep=self._keep, newest=newest, every=self._every)

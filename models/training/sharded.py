@@ -18,6 +18,8 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from unreel.models.training.ranks import Ranks
+
 __all__ = ["divided", "is_divided", "load_parts", "save_parts", "whole"]
 
 
@@ -50,9 +52,10 @@ def _divided(tensor: Tensor, like: Tensor | None) -> Tensor:
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
 
 
-def save_parts(folder: Path, tensors: Mapping[str, Tensor]) -> None:
+def save_parts(folder: Path, tensors: Mapping[str, Tensor], ranks: Ranks) -> None:
     """Write the parts of all ranks into `folder`; every rank calls it."""
-    save(dict(tensors), storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True))
+    writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
+    save(dict(tensors), storage_writer=writer, process_group=ranks.group)
 
 
 def load_parts(folder: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
