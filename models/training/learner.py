@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.distributed.tensor import DTensor
 
@@ -18,7 +18,7 @@ from unreel.models.training.config import RunConfig, TrainConfig
 from unreel.models.training.divergence import objection
 from unreel.models.training.model import PretextModel, build_task
 from unreel.models.training.optimiser import build_optimiser, learning_rate_share, load_state, state_tensors
-from unreel.models.training.parallel import shard, spread, withheld
+from unreel.models.training.parallel import prepare, replicate, shard, withheld
 from unreel.models.training.ranks import ALONE, Ranks
 from unreel.models.training.sharded import divided
 from unreel.models.training.tally import Tally, count
@@ -67,9 +67,11 @@ class Learner:
         self.average = Average(model, config.train.ema) if config.train.ema else None
         self._config = config
         self._ranks = ranks
-        device = ranks.device(config.train.device)
+        self._device = device = ranks.device(config.train.device)
         self.model = model
-        self._spread = spread(model, config.train, ranks, device)
+        prepare(model, config.train, ranks, device)
+        self._spread: nn.Module = model
+        self._to_replicate = ranks.size > 1 and config.train.parallel == "ddp"
         if self.average and config.train.parallel == "fsdp":
             shard(self.average.model, ranks, device)
         self._optimiser = build_optimiser(model, config.optimiser)
@@ -87,6 +89,8 @@ class Learner:
         is more than `limit`.
         """
         self.model.train()
+        if self._to_replicate:
+            self._replicate(batch)
         rate = self._set_rate(step)
         # Dropout and the like draw what belongs to this step and rank, whatever ran before it.
         torch.manual_seed(self._seed(step))
@@ -99,8 +103,7 @@ class Learner:
         judged = 0.0 if expected else norm
         refused = objection(step, loss=tally.loss, limit=limit, norm=judged, rate=rate)
         if refused:
-            for buffer, before in zip(self.model.buffers(), statistics, strict=True):
-                buffer.copy_(before)
+            _put_back(self.model, statistics)
         else:
             self._scaler.step(self._optimiser)
             self._follow(step)
@@ -142,6 +145,19 @@ class Learner:
     def _seed(self, step: int) -> int:
         rank = (self._ranks.rank,) if self._ranks.rank else ()
         return stream_key(self._config.train.seed, "step", step, *rank)[0]
+
+    def _replicate(self, batch: PretextBatch) -> None:
+        """Wrap the model in DDP, once; a pass whose gradients are thrown away tells which parameters are used."""
+        statistics = [buffer.clone() for buffer in self.model.buffers()]
+        with autocast(self._config.train), counted_over(self._ranks.sum):
+            outcome = self.model(_split(batch, self._config.train.accumulate)[0])
+        torch.autograd.backward(outcome.loss)
+        unused = any(p.grad is None for p in self.model.parameters() if p.requires_grad)
+        self.model.zero_grad(set_to_none=True)
+        _put_back(self.model, statistics)
+        anywhere = bool(self._ranks.sum(torch.tensor(float(unused))))
+        self._spread = replicate(self.model, self._device, unused=anywhere)
+        self._to_replicate = False
 
     def _passes(self, batch: PretextBatch) -> Tally:
         """Forward and backward over this rank's rows: the mean of all ranks' gradients is that of all answers' mean loss.
@@ -188,6 +204,12 @@ class Learner:
         limit = self._config.optimiser.clip_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+
+
+def _put_back(model: nn.Module, buffers: list[Tensor]) -> None:
+    with torch.no_grad():
+        for buffer, before in zip(model.buffers(), buffers, strict=True):
+            buffer.copy_(before)
 
 
 def _split(batch: PretextBatch, passes: int) -> list[PretextBatch]:

@@ -15,14 +15,11 @@ from unreel.models.training.config import TrainConfig
 from unreel.models.training.model import PretextModel
 from unreel.models.training.ranks import Ranks
 
-__all__ = ["put_away", "shard", "spread", "withheld"]
+__all__ = ["prepare", "put_away", "replicate", "shard", "withheld"]
 
 
-def spread(model: PretextModel, config: TrainConfig, ranks: Ranks, device: torch.device) -> nn.Module:
-    """What is called instead of `model`, whose parameters get the mean of all ranks' gradients by it.
-
-    Weights and buffers become those of rank 0. Buffers, such as the running statistics of batch norm, are rank 0's again
-    before each forward pass in training.
+def prepare(model: PretextModel, config: TrainConfig, ranks: Ranks, device: torch.device) -> None:
+    """Make, in place, what the settings ask for beside DDP: compiled stages, parts on each rank, one batch norm of all.
 
     Raises:
         ValueError: statistics of batch norm should be those of all ranks, on a CPU; or fp16 with parts, whose overflow is
@@ -37,24 +34,30 @@ def spread(model: PretextModel, config: TrainConfig, ranks: Ranks, device: torch
         )
     if config.compile:
         _compile(model)
-    if ranks.size == 1:
-        return model
     if config.parallel == "fsdp":
-        return shard(model, ranks, device)
-    if config.sync_batch_norm:
+        shard(model, ranks, device)
+    elif config.sync_batch_norm and ranks.size > 1:
         nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-    # Objectives that read a map leave the stages after it unused; looking for those costs one walk over the graph.
-    return DistributedDataParallel(
-        model,
-        device_ids=[device] if device.type == "cuda" else None,
-        find_unused_parameters=True,
-    )
 
 
-def shard(model: PretextModel, ranks: Ranks, device: torch.device) -> PretextModel:
+def replicate(model: PretextModel, device: torch.device, *, unused: bool) -> DistributedDataParallel:
+    """What is called instead of `model`, whose parameters get the mean of all ranks' gradients by it.
+
+    Weights and buffers become those of rank 0. Buffers, such as the running statistics of batch norm, are rank 0's again
+    before each forward pass in training.
+
+    Args:
+        unused: some parameters get no gradient, as those of stages after the map that a head reads; looking for them costs a
+            walk over the graph in each pass.
+    """
+    ids = [device] if device.type == "cuda" else None
+    return DistributedDataParallel(model, device_ids=ids, find_unused_parameters=unused)
+
+
+def shard(model: PretextModel, ranks: Ranks, device: torch.device) -> None:
     """Divide, in place, every parameter among the ranks; a stage's are whole only while it runs."""
     if ranks.size == 1:
-        return model
+        return
     mesh = init_device_mesh(device.type, (ranks.size,))
     for parameter in model.parameters():
         # Parts are cut from rows that lie one after another.
@@ -63,7 +66,6 @@ def shard(model: PretextModel, ranks: Ranks, device: torch.device) -> PretextMod
         for stage in cast(Tower, tower).stages.values():
             fully_shard(stage, mesh=mesh)
     fully_shard(model, mesh=mesh)
-    return model
 
 
 def put_away(model: nn.Module) -> None:

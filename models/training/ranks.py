@@ -1,7 +1,6 @@
 """The processes that train one model together: which of them this one is, and what they tell each other."""
 
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +16,6 @@ from unreel.pipelines.errors import StateMismatch, UnreelError
 __all__ = ["ALONE", "Ranks", "joined_ranks", "launched"]
 
 _NEEDED: Final = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-_UNUSED_SEARCH: Final = "find_unused_parameters=True was specified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +132,7 @@ def joined_ranks(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(local % torch.cuda.device_count())
-    with _process_group(cuda), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=_UNUSED_SEARCH)
+    with _process_group(cuda):
         yield Ranks(rank, size, local)
 
 

@@ -104,6 +104,7 @@ class Ear:
 
 def train(folder: Path, *, ranks: Ranks = ALONE, resume: bool = False, **asked: Any) -> dict[str, Any]:
     """Train one run; `asked` are settings of a `Part` or of the section `train`."""
+    spare = asked.pop("spare", False)
     of_part = {name: asked.pop(name) for name in ("signal_at", "stop_at") if name in asked}
     part, ear = Part(ranks, **of_part), Ear()
     trainer = Trainer(
@@ -114,6 +115,9 @@ def train(folder: Path, *, ranks: Ranks = ALONE, resume: bool = False, **asked: 
         listeners=[ear],
         ranks=ranks,
     )
+    if spare:
+        # As the stages behind a map that a head reads: never used.
+        trainer._learner.model.spare = torch.nn.Linear(2, 2)
     try:
         result = trainer.train(resume=resume)
     except ValueError as error:

@@ -36,6 +36,7 @@ JOBS: dict[str, dict[str, Any]] = {
     "cut again": {"folder": "cut", "parallel": "fsdp", "resume": True, "name": "adamw"},
     "cut for one": {"parallel": "fsdp", "signal_at": 1, "name": "adamw"},
     "plain": {"name": "adamw"},
+    "spare": {"spare": True},
 }
 """Run → what two ranks are asked to do, one after another."""
 
@@ -112,14 +113,15 @@ def test_two_ranks_go_on_from_what_one_has_saved(runs: tuple[Path, list[dict[str
     assert_close(folder / "alone", folder / "onwards")
 
 
-@pytest.mark.parametrize("name", ["passes", "divided"])
+@pytest.mark.parametrize("name", ["passes", "divided", "spare"])
 def test_passes_and_parts_learn_the_same(runs: tuple[Path, list[dict[str, Any]]], name: str) -> None:
     folder, said = runs
     assert [rank[name]["step"] for rank in said] == [child.STEPS] * 2
     assert_close(folder / "alone", folder / name, validation=False)
     saved = [newest_checkpoint(folder / run / "checkpoints")[0] for run in ("passes", name)]
     assert saved[0] is not None and saved[1] is not None
-    for weight, value in saved[0].average.items():
+    assert bool(saved[1].average) == (name != "spare")
+    for weight, value in saved[0].average.items() if saved[1].average else ():
         torch.testing.assert_close(value, saved[1].average[weight], rtol=0, atol=1e-5)
 
 
