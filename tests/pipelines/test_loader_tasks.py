@@ -184,7 +184,7 @@ def test_tasks_that_share_moments_decode_less_and_belong_to_another_stream(make:
     seen = {"window": 96, "crop": 80, "camera_shift": 8, "min_motion": 0.0}
     tasks = [
         ShuffleAndLearn(tau_max_seconds=0.3, tau_min_seconds=0.05, **seen),
-        ArrowOfTime(frames=4, step_seconds=0.1, key_phase=False, **seen),
+        ArrowOfTime(frames=4, step_seconds=0.1, **seen),
     ]
     own, shared = make(tasks), make(tasks, share_moments=True)
     costs = [sum(loader._prepare(step).cost.decoded for step in range(8)) for loader in (own, shared)]
