@@ -1,6 +1,6 @@
 """Colours that change from frame to frame, so that following a colour does not follow a motion."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,12 @@ class Jitter:
     saturation: float = 0.0
     hue: float = 0.0
     grey: float = 0.0
+
+    @classmethod
+    def of(cls, task: object) -> "Jitter":
+        """What the fields of a task that have these names ask for."""
+        names = (field.name for field in fields(cls))
+        return cls(**{name: getattr(task, name) for name in names if hasattr(task, name)})
 
 
 def draw_colours(draws: Draws, jitter: Jitter, *, frames: int, independent: bool) -> Colour:

@@ -116,68 +116,14 @@ def _resample(
     fx, wx = first_x + table_x * width, weight_x + table_x * width * TAPS_X
     colour = coefficients_ + tl.load(job + 1) * _COEFFICIENTS
     red = _level(
-        pixels,
-        chroma,
-        colour,
-        job,
-        extent_y,
-        extent_x,
-        y,
-        x,
-        mask,
-        fy,
-        wy,
-        bits_y,
-        fx,
-        wx,
-        bits_x,
-        0,
-        PLANAR,
-        TAPS_Y,
-        TAPS_X,
-    )
+        pixels, chroma, colour, job, extent_y, extent_x, y, x, mask, fy, wy, bits_y, fx, wx, bits_x, 0, PLANAR, TAPS_Y, TAPS_X,
+    )  # fmt: skip
     green = _level(
-        pixels,
-        chroma,
-        colour,
-        job,
-        extent_y,
-        extent_x,
-        y,
-        x,
-        mask,
-        fy,
-        wy,
-        bits_y,
-        fx,
-        wx,
-        bits_x,
-        1,
-        PLANAR,
-        TAPS_Y,
-        TAPS_X,
-    )
+        pixels, chroma, colour, job, extent_y, extent_x, y, x, mask, fy, wy, bits_y, fx, wx, bits_x, 1, PLANAR, TAPS_Y, TAPS_X,
+    )  # fmt: skip
     blue = _level(
-        pixels,
-        chroma,
-        colour,
-        job,
-        extent_y,
-        extent_x,
-        y,
-        x,
-        mask,
-        fy,
-        wy,
-        bits_y,
-        fx,
-        wx,
-        bits_x,
-        2,
-        PLANAR,
-        TAPS_Y,
-        TAPS_X,
-    )
+        pixels, chroma, colour, job, extent_y, extent_x, y, x, mask, fy, wy, bits_y, fx, wx, bits_x, 2, PLANAR, TAPS_Y, TAPS_X,
+    )  # fmt: skip
     if DIRECT:
         target = out + tl.load(job + 8) + place
         r, g, b = red.to(tl.float32), green.to(tl.float32), blue.to(tl.float32)

@@ -23,6 +23,7 @@ from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.plan import Plan
 from unreel.pipelines.pretext.checks import check_choice, check_range, no_look
+from unreel.pipelines.pretext.stated import check_pictures, guard_words
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.pipelines.pretext.windows import TIME_FACTS, frames_in, place_time, time_facts
 from unreel.shards.errors import PlanImpossible
@@ -91,13 +92,7 @@ class ArrowOfTime:
         if self.frames % self.groups:
             raise ValueError(f"groups = {self.groups}: must divide frames = {self.frames}")
         check_range(self, 0.001, 60, "step_seconds")
-        check_range(self, 0, 1, "flip", "brightness", "contrast", "saturation", "grey")
-        check_range(self, 0, 0.5, "hue")
-        check_range(self, 16, 4096, "window", "size")
-        check_range(self, 16, self.window, "crop")
-        check_range(self, 0, self.window - self.crop, "camera_shift")
-        check_range(self, 0, 5, "blur")
-        check_range(self, 0, 255, "min_motion")
+        check_pictures(self)
 
     @property
     def shown(self) -> int:
@@ -119,16 +114,7 @@ class ArrowOfTime:
     @property
     def guards(self) -> dict[str, str]:
         """How each guard stands, in words."""
-        jitter = f"brightness {self.brightness:g}, contrast {self.contrast:g}, saturation {self.saturation:g}"
-        return {
-            "colour_jitter": f"{jitter}, hue {self.hue:g}, grey {self.grey:g}, "
-            + ("each frame its own" if self.independent_jitter else "off: one change a clip"),
-            "camera_shift": f"each frame by up to {self.camera_shift} pixels" if self.camera_shift else "off",
-            "frame_blur": f"each frame by up to {self.blur:g} pixels" if self.blur else "off",
-            "motion_window": "drawn by motion" if self.motion_window else "off: drawn uniformly",
-            "scene_cuts": "windows within a scene" if self.scene_cuts else "off",
-            "content_box": "windows inside the content" if self.content_box else "off",
-        }
+        return guard_words(self)
 
     def look(self, kind: str) -> Look:
         """One group."""
@@ -183,13 +169,7 @@ class ArrowOfTime:
         )
 
     def _views(self, draws: Draws, backward: NDArray[np.bool_]) -> Views:
-        jitter = Jitter(
-            brightness=self.brightness,
-            contrast=self.contrast,
-            saturation=self.saturation,
-            hue=self.hue,
-            grey=self.grey,
-        )
+        jitter = Jitter.of(self)
         slack = self.window - self.crop
         top, left = draw_offsets(draws, frames=self.shown, slack=slack, shift=self.camera_shift)
         forward = np.arange(self.shown)

@@ -24,6 +24,7 @@ from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.plan import Plan
 from unreel.pipelines.pretext.checks import check_range, no_look
 from unreel.pipelines.pretext.permutations import orders
+from unreel.pipelines.pretext.stated import check_pictures, guard_words
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.pipelines.pretext.windows import TIME_FACTS, frames_in, place_time, time_facts
 from unreel.shards.errors import PlanImpossible
@@ -91,13 +92,7 @@ class ClipOrder:
         check_range(self, 1, 256, "frames")
         check_range(self, 0.001, 60, "step_seconds")
         check_range(self, 0, 600, "gap_seconds")
-        check_range(self, 0, 1, "flip", "brightness", "contrast", "saturation", "grey")
-        check_range(self, 0, 0.5, "hue")
-        check_range(self, 16, 4096, "window", "size")
-        check_range(self, 16, self.window, "crop")
-        check_range(self, 0, self.window - self.crop, "camera_shift")
-        check_range(self, 0, 5, "blur")
-        check_range(self, 0, 255, "min_motion")
+        check_pictures(self)
 
     @property
     def classes(self) -> int:
@@ -120,17 +115,8 @@ class ClipOrder:
     @property
     def guards(self) -> dict[str, str]:
         """How each guard stands, in words."""
-        jitter = f"brightness {self.brightness:g}, contrast {self.contrast:g}, saturation {self.saturation:g}"
-        return {
-            "colour_jitter": f"{jitter}, hue {self.hue:g}, grey {self.grey:g}, "
-            + ("each clip its own" if self.independent_jitter else "off: one change for all clips"),
-            "camera_shift": f"each clip by up to {self.camera_shift} pixels" if self.camera_shift else "off",
-            "frame_blur": f"each clip by up to {self.blur:g} pixels" if self.blur else "off",
-            "key_phase": "clips start at one place between key frames" if self.key_phase else "off: any gap",
-            "motion_window": "drawn by motion" if self.motion_window else "off: drawn uniformly",
-            "scene_cuts": "windows within a scene" if self.scene_cuts else "off",
-            "content_box": "windows inside the content" if self.content_box else "off",
-        }
+        phase = "clips start at one place between key frames" if self.key_phase else "off: any gap"
+        return guard_words(self, each="clip") | {"key_phase": phase}
 
     def look(self, kind: str) -> Look:
         """One clip."""
@@ -186,13 +172,7 @@ class ClipOrder:
 
     def _views(self, draws: Draws, order: NDArray[np.int64]) -> Views:
         """Views of the clips that `order`, i64 `[B, clips]`, shows at each place."""
-        jitter = Jitter(
-            brightness=self.brightness,
-            contrast=self.contrast,
-            saturation=self.saturation,
-            hue=self.hue,
-            grey=self.grey,
-        )
+        jitter = Jitter.of(self)
         slack = self.window - self.crop
         top, left = draw_offsets(draws, frames=self.clips, slack=slack, shift=self.camera_shift)
         frame = order[:, :, None] * self.frames + np.arange(self.frames)

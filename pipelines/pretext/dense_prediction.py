@@ -18,6 +18,7 @@ from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.plan import Plan
 from unreel.pipelines.pretext.checks import check_range, no_look
+from unreel.pipelines.pretext.stated import guard_words
 from unreel.pipelines.pretext.stretch import place_stretch
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.shards.sample import Sidecar
@@ -100,14 +101,7 @@ class DensePrediction:
     @property
     def guards(self) -> dict[str, str]:
         """How each guard stands, in words."""
-        jitter = f"brightness {self.brightness:g}, contrast {self.contrast:g}, saturation {self.saturation:g}"
-        return {
-            "colour_jitter": f"{jitter}, hue {self.hue:g}, grey {self.grey:g}, "
-            + ("each frame its own" if self.independent_jitter else "off: one change a clip"),
-            "motion_window": "drawn by motion" if self.motion_window else "off: drawn uniformly",
-            "scene_cuts": "windows within a scene" if self.scene_cuts else "off",
-            "content_box": "windows inside the content" if self.content_box else "off",
-        }
+        return guard_words(self)
 
     def look(self, kind: str) -> Look:
         """Blocks."""
@@ -160,13 +154,7 @@ class DensePrediction:
         )
 
     def _views(self, draws: Draws) -> Views:
-        jitter = Jitter(
-            brightness=self.brightness,
-            contrast=self.contrast,
-            saturation=self.saturation,
-            hue=self.hue,
-            grey=self.grey,
-        )
+        jitter = Jitter.of(self)
         top, left = draw_offsets(draws, frames=self.frames, slack=self.window - self.crop, shift=0)
         return Views(
             top=top,

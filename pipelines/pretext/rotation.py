@@ -115,13 +115,7 @@ class Rotation:
         )
 
     def _views(self, media: MediaBatch, draws: Draws) -> Views:
-        jitter = Jitter(
-            brightness=self.brightness,
-            contrast=self.contrast,
-            saturation=self.saturation,
-            hue=self.hue,
-            grey=self.grey,
-        )
+        jitter = Jitter.of(self)
         rows = len(media)
         top, left = block_offsets(draws, media, slack=self.window - self.crop, anywhere=self.block_phase)
         return Views(

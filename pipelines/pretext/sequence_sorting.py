@@ -23,6 +23,7 @@ from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.plan import Plan
 from unreel.pipelines.pretext.checks import check_range, no_look
 from unreel.pipelines.pretext.permutations import orders
+from unreel.pipelines.pretext.stated import guard_words
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.pipelines.pretext.windows import frames_in, place_time
 from unreel.shards.errors import PlanImpossible
@@ -106,13 +107,8 @@ class SequenceSorting:
     def guards(self) -> dict[str, str]:
         """How each guard stands, in words."""
         return {
+            **guard_words(self),
             "channel_split": "each frame shows one channel" if self.channel_split else "off",
-            "colour_jitter": f"brightness {self.brightness:g}, contrast {self.contrast:g}, "
-            + ("each frame its own" if self.independent_jitter else "off: one change a clip"),
-            "camera_shift": f"each frame by up to {self.camera_shift} pixels" if self.camera_shift else "off",
-            "motion_window": "drawn by motion" if self.motion_window else "off: drawn uniformly",
-            "scene_cuts": "windows within a scene" if self.scene_cuts else "off",
-            "content_box": "windows inside the content" if self.content_box else "off",
             "similar_frames": f"difference at least {self.min_difference:g}"
             if self.min_difference
             else "off",

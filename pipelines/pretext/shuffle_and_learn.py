@@ -26,6 +26,7 @@ from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.ops.yuv import Pictures
 from unreel.pipelines.plan import Plan
 from unreel.pipelines.pretext.checks import check_range, no_look
+from unreel.pipelines.pretext.stated import guard_words
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Sidecar, Video
@@ -127,15 +128,9 @@ class ShuffleAndLearn:
     @property
     def guards(self) -> dict[str, str]:
         """How each guard stands, in words."""
-        jitter = f"brightness {self.brightness:g}, contrast {self.contrast:g}, saturation {self.saturation:g}"
         return {
-            "colour_jitter": f"{jitter}, hue {self.hue:g}, grey {self.grey:g}, "
-            + ("each frame its own" if self.independent_jitter else "off: one change a clip"),
-            "camera_shift": f"each frame by up to {self.camera_shift} pixels" if self.camera_shift else "off",
+            **guard_words(self),
             "stabilise": "cut where the scene has gone" if self.stabilise else "off",
-            "motion_window": "drawn by motion" if self.motion_window else "off: drawn uniformly",
-            "scene_cuts": "windows within a scene" if self.scene_cuts else "off",
-            "content_box": "windows inside the content" if self.content_box else "off",
             "similar_frames": f"difference at least {self.min_difference:g}"
             if self.min_difference
             else "off",
@@ -238,13 +233,7 @@ class ShuffleAndLearn:
 
     def _views(self, pictures: Pictures, draws: Draws) -> tuple[Views, NDArray[np.bool_]]:
         """What each frame shows, and which clips are steady, bool `[B]`."""
-        jitter = Jitter(
-            brightness=self.brightness,
-            contrast=self.contrast,
-            saturation=self.saturation,
-            hue=self.hue,
-            grey=self.grey,
-        )
+        jitter = Jitter.of(self)
         cuts = self._cuts(pictures, draws)
         views = Views(
             top=cuts.top,
