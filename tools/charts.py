@@ -1,4 +1,4 @@
-"""Charts of the report: matplotlib draws them, as inline SVG whose colours are the page's own, light or dark."""
+"""Charts of the reports: matplotlib draws them, as inline SVG whose colours are the page's own, light or dark, or as a PNG."""
 
 import io
 import re
@@ -12,7 +12,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Bar", "Curve", "Point", "draw_bars", "draw_curves", "draw_histogram", "draw_points"]
+__all__ = [
+    "Bar",
+    "Curve",
+    "Panel",
+    "Point",
+    "draw_bars",
+    "draw_curves",
+    "draw_histogram",
+    "draw_panels",
+    "draw_points",
+]
 
 _COLOURS: Final = {
     "#010101": "var(--ink)",
@@ -25,6 +35,11 @@ _COLOURS: Final = {
 """Colours that matplotlib draws with → the page's variables that take their place."""
 
 _INK, _MUTED, _LINE, *_SERIES = _COLOURS
+
+_ON_WHITE: Final = dict(
+    zip(_COLOURS, ("#1c1f24", "#5d6570", "#dcdfe3", "#2463a8", "#d0832b", "#9aa3ad"), strict=True)
+)
+"""The same colours where there is no page: those of a light one."""
 
 _STYLE: Final = {
     "svg.fonttype": "none",
@@ -59,6 +74,25 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class Panel:
+    """A chart of lines over training steps.
+
+    Attributes:
+        ylabel: what is drawn.
+        curves: at most three.
+        chance: drawn as a dashed line.
+        log: whether the axis of values is logarithmic.
+        floor: where the axis of values begins at least; None leaves it to the values.
+    """
+
+    ylabel: str
+    curves: Sequence[Curve]
+    chance: float | None = None
+    log: bool = False
+    floor: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """An estimate on one line of a dot chart, with its interval."""
 
@@ -77,26 +111,54 @@ class Bar:
     intervals: Sequence[tuple[float, float] | None]
 
 
-def draw_curves(curves: Sequence[Curve], *, ylabel: str, name: str, chance: float | None = None) -> str:
-    """Lines over training steps; `chance` is drawn as a dashed line."""
+def draw_curves(panel: Panel, *, name: str) -> str:
+    """Lines over training steps, as SVG."""
     with _figure(5.2, 2.6, name) as (figure, axes):
-        for series, curve in enumerate(curves):
-            values = [float("nan") if value is None else value for value in curve.values]
-            marker = "o" if len(values) < 12 else None
-            axes.plot(
-                curve.steps,
-                values,
-                color=_SERIES[series],
-                label=curve.label,
-                marker=marker,
-                markersize=3,
-                linewidth=1.4,
-            )
-        _mark_chance(axes, chance, horizontal=True)
-        axes.set(xlabel="step", ylabel=ylabel)
-        axes.grid(axis="y")
-        axes.legend(loc="best", fontsize=8)
+        _fill(axes, panel)
         return _svg(figure)
+
+
+def draw_panels(panels: Sequence[Panel], *, title: str, across: int = 2) -> bytes:
+    """Charts beside each other on white, as PNG."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    down = -(-len(panels) // across)
+    style: dict[Any, Any] = {key: _ON_WHITE.get(str(value), value) for key, value in _STYLE.items()}
+    with rc_context(style):
+        figure = Figure(figsize=(5.2 * across, 2.6 * down + 0.4), layout="constrained", facecolor="white")
+        figure.suptitle(title, fontsize=11)
+        for number, panel in enumerate(panels):
+            _fill(figure.add_subplot(down, across, number + 1), panel, _ON_WHITE)
+        sink = io.BytesIO()
+        figure.savefig(sink, format="png", dpi=110)
+    return sink.getvalue()
+
+
+def _fill(axes: "Axes", panel: Panel, colours: Mapping[str, str] | None = None) -> None:
+    """Draw a panel, by default in the colours that a page replaces."""
+    shown = colours or {colour: colour for colour in _COLOURS}
+    for series, curve in zip(_SERIES, panel.curves, strict=False):
+        values = [float("nan") if value is None else value for value in curve.values]
+        marker = "o" if len(values) < 12 else None
+        axes.plot(
+            curve.steps,
+            values,
+            color=shown[series],
+            label=curve.label,
+            marker=marker,
+            markersize=3,
+            linewidth=1.4,
+        )
+    _mark_chance(axes, panel.chance, horizontal=True, colour=shown[_INK])
+    if panel.log:
+        axes.set_yscale("log")
+    if panel.floor is not None:
+        axes.set_ylim(bottom=panel.floor)
+    axes.set(xlabel="step", ylabel=panel.ylabel)
+    axes.grid(axis="y")
+    if len(panel.curves) > 1 or panel.chance is not None:
+        axes.legend(loc="best", fontsize=8)
 
 
 def draw_points(points: Sequence[Point], *, xlabel: str, name: str, chance: float) -> str:
@@ -167,11 +229,11 @@ def _bar_series(
             axes.plot(interval, [place, place], color=_INK, linewidth=1.0)
 
 
-def _mark_chance(axes: "Axes", chance: float | None, *, horizontal: bool) -> None:
+def _mark_chance(axes: "Axes", chance: float | None, *, horizontal: bool, colour: str = _INK) -> None:
     if chance is None:
         return
     line = axes.axhline if horizontal else axes.axvline
-    line(chance, color=_INK, linestyle=":", linewidth=1.2, label="chance")
+    line(chance, color=colour, linestyle=":", linewidth=1.2, label="chance")
 
 
 def _plain_rows(axes: "Axes") -> None:

@@ -10,9 +10,10 @@ from unreel.shards.remote.web import is_url
 if TYPE_CHECKING:
     from unreel.pipelines.mixture import Mixture
 
-__all__ = ["data_overrides", "only_folder", "open_data"]
+__all__ = ["Shards", "data_overrides", "only_folder", "open_data"]
 
 Shards = str | Mapping[str, float]
+"""A folder or URL of shards, or several with their weights: a recipe's `data.shards`."""
 
 
 def data_overrides(named: Sequence[str]) -> list[str]:

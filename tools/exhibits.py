@@ -1,6 +1,7 @@
 """The report's charts, drawn from evaluations and from logs of training."""
 
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -8,17 +9,21 @@ from markupsafe import Markup
 from unreel.models.evaluation import Finding, PretextScore
 from unreel.models.objectives import METRICS
 from unreel.tools.about import about
-from unreel.tools.charts import Bar, Curve, Point, draw_bars, draw_curves, draw_points
+from unreel.tools.charts import Bar, Curve, Panel, Point, draw_bars, draw_curves, draw_points
 from unreel.tools.evaluation import LOW_LEVEL, TRAINED, UNTRAINED, Evaluation
 from unreel.tools.verdicts import CONTROLS
 
-__all__ = ["WORDS", "chart_accuracies", "chart_findings", "chart_training"]
+__all__ = ["WORDS", "chart_accuracies", "chart_findings", "chart_training", "training_panels"]
 
 WORDS: Final = {TRAINED: "trained", UNTRAINED: "same tower before training", LOW_LEVEL: "8x8 thumbnail"}
 """Encoder → how people call it."""
 
 Rows = Sequence[dict[str, Any]]
 """Rows of `metrics.jsonl`."""
+
+_MOST_POINTS: Final = 400
+_DECADES: Final = 30
+"""How many times the smallest value the largest has to be for a logarithmic axis."""
 
 
 def chart_accuracies(evaluations: Sequence[Evaluation]) -> Markup | None:
@@ -53,14 +58,24 @@ def chart_findings(findings: Sequence[Finding], *, name: str) -> Markup | None:
     return Markup(svg)
 
 
-def chart_training(rows: Rows, *, name: str, chance: float) -> list[Markup]:
+def chart_training(rows: Rows, *, name: str, chance: float | None) -> list[Markup]:
     """Loss and score over the steps; empty when nothing was logged."""
-    if not rows:
-        return []
-    loss = draw_curves(_curves(rows, "loss"), ylabel="loss", name=f"{name}-loss")
-    metric = next(metric for metric in METRICS if metric in rows[0])
-    score = draw_curves(_curves(rows, metric), ylabel=METRICS[metric], name=f"{name}-accuracy", chance=chance)
-    return [Markup(loss), Markup(score)]
+    panels = training_panels(rows, chance=chance)[:2]
+    return [Markup(draw_curves(panel, name=f"{name}-{number}")) for number, panel in enumerate(panels)]
+
+
+def training_panels(rows: Rows, *, chance: float | None = None) -> list[Panel]:
+    """What a run's log says over the steps: loss, score, learning rate, gradients, speed, waiting; what is not there is left out."""
+    metric = next((metric for metric in METRICS if any(metric in row for row in rows)), "loss")
+    panels = [
+        Panel("loss", _curves(rows, "loss")),
+        Panel(METRICS.get(metric, metric), _curves(rows, metric), chance=chance),
+        Panel("learning rate", _curves(rows, "learning_rate")),
+        Panel("norm of the gradients", _curves(rows, "gradient_norm"), log=_spans_decades(rows)),
+        Panel("clips a second", _curves(rows, "clips_per_second"), floor=0),
+        Panel("getting batches, % of the time", _curves(rows, "data_wait", scale=100), floor=0),
+    ]
+    return [panel for panel in panels if panel.curves]
 
 
 def _points(evaluation: Evaluation) -> Iterator[Point]:
@@ -85,11 +100,26 @@ def _bar(finding: Finding, encoders: Sequence[str]) -> Bar:
     )
 
 
-def _curves(rows: Rows, quantity: str) -> list[Curve]:
+def _curves(rows: Rows, quantity: str, *, scale: float = 1) -> list[Curve]:
     words = {"train": "training", "val": "held-out sources"}
-    chosen = {split: [row for row in rows if row["split"] == split] for split in words}
-    return [
-        Curve(words[split], [row["step"] for row in part], [row.get(quantity) for row in part])
-        for split, part in chosen.items()
-        if part
-    ]
+    chosen = {split: [row for row in rows if row["split"] == split and quantity in row] for split in words}
+    return [_curve(words[split], part, quantity, scale) for split, part in chosen.items() if part]
+
+
+def _curve(label: str, rows: Rows, quantity: str, scale: float) -> Curve:
+    """A line of at most `_MOST_POINTS`, each the mean of as many rows: a long log would make a page of megabytes."""
+    size = -(-len(rows) // _MOST_POINTS)
+    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+    return Curve(
+        label, [part[-1]["step"] for part in parts], [_mean(part, quantity, scale) for part in parts]
+    )
+
+
+def _mean(rows: Rows, quantity: str, scale: float) -> float | None:
+    values = [row[quantity] for row in rows if row[quantity] is not None]
+    return scale * fmean(values) if values else None
+
+
+def _spans_decades(rows: Rows) -> bool:
+    values = [row["gradient_norm"] for row in rows if row.get("gradient_norm")]
+    return bool(values) and max(values) > _DECADES * min(values)

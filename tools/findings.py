@@ -16,7 +16,7 @@ import msgspec
 
 from unreel.tools.trial import Trial
 
-__all__ = ["Finding", "find_all", "find_backends", "find_ffmpeg", "find_gpu", "find_machine"]
+__all__ = ["Finding", "find_all", "find_backends", "find_ffmpeg", "find_gpu", "find_machine", "usable_memory"]
 
 _NEEDED_ENCODERS: Final = ("libx264", "flac")
 _TRIAL_SECONDS: Final = 120
@@ -67,12 +67,12 @@ def find_machine() -> Iterator[Finding]:
     )
     yield Finding("machine", "python", "ok", platform.python_version(), required=True)
     yield Finding("machine", "cores", "ok", f"{len(os.sched_getaffinity(0))} usable of {os.cpu_count()}")
-    yield Finding("machine", "memory", "ok", f"{_memory() / _GIBI:.1f} GiB")
+    yield Finding("machine", "memory", "ok", f"{usable_memory() / _GIBI:.1f} GiB")
     free = shutil.disk_usage(tempfile.gettempdir()).free
     yield Finding("machine", "free in " + tempfile.gettempdir(), "ok", f"{free / _GIBI:.1f} GiB")
 
 
-def _memory() -> int:
+def usable_memory() -> int:
     """Bytes that this process may use: the machine's, or its control group's where that is less."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = Path("/sys/fs/cgroup/memory.max")

@@ -16,7 +16,7 @@ from unreel.tools.exhibits import WORDS, chart_accuracies, chart_findings, chart
 from unreel.tools.stages import DemoFolder, DemoLog, StageRecord
 from unreel.tools.verdicts import CONTROLS, Verdict, judge_knowledge, judge_pretext
 
-__all__ = ["DataSection", "Pace", "Probed", "Summary", "TaskSection", "summarise"]
+__all__ = ["DataSection", "Pace", "Probed", "Summary", "TaskSection", "data_uri", "pace_of", "summarise"]
 
 _REFUSALS: Final = 20
 """Sources that were not built and are listed; `build.json` has all of them."""
@@ -126,7 +126,7 @@ def _task(folder: DemoFolder, name: str, skipped: str) -> TaskSection:
     run = folder.run(name)
     evaluation = read_evaluation(run / "eval.json") if (run / "eval.json").exists() else None
     rows = read_metrics(run / "metrics.jsonl") if (run / "metrics.jsonl").exists() else []
-    chance = evaluation.pretext.chance if evaluation else 0.5
+    chance = evaluation.pretext.chance if evaluation else None
     return TaskSection(
         name=name,
         about=about(name),
@@ -135,8 +135,8 @@ def _task(folder: DemoFolder, name: str, skipped: str) -> TaskSection:
         verdicts=judge_pretext(evaluation) if evaluation else (),
         probed=[_probed(name, knowledge) for knowledge in evaluation.knowledge] if evaluation else (),
         curves=chart_training(rows, name=name, chance=chance),
-        pace=_pace(run, rows),
-        sheet=_data_uri(folder.sheet(name)),
+        pace=pace_of(run, rows),
+        sheet=data_uri(folder.sheet(name)),
         environment=_read(run / "environment.json", dict) or {},
     )
 
@@ -149,7 +149,7 @@ def _probed(task: str, knowledge: Knowledge) -> Probed:
     )
 
 
-def _pace(run: Path, rows: Sequence[dict[str, Any]]) -> Pace | None:
+def pace_of(run: Path, rows: Sequence[dict[str, Any]]) -> Pace | None:
     """From the rows of training; a row's `clips_per_second` and `data_wait` are of the steps since the row before."""
     rows = [row for row in rows if row["split"] == "train"]
     if not rows:
@@ -198,7 +198,7 @@ def _read(path: Path, kind: Any) -> Any:
     return msgspec.json.decode(path.read_bytes(), type=kind) if path.exists() else None
 
 
-def _data_uri(path: Path) -> str | None:
+def data_uri(path: Path) -> str | None:
     """A PNG as a data: URI; None when it is not there."""
     if not path.exists():
         return None

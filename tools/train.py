@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from unreel.models.training import RunConfig, RunFolder, TrainingResult
     from unreel.models.training.log import Row
     from unreel.models.training.ranks import Ranks
+    from unreel.models.training.trainer import Trainer
     from unreel.pipelines.loader import Loader
+    from unreel.tools.run_session import Session
 
 __all__ = ["run_training", "train"]
 
@@ -63,7 +65,8 @@ def train(
 
         torchrun --nproc-per-node 8 --no-python unreel train shuffle_and_learn --data clips --out runs/order --resume
 
-    RUN holds recipe.toml, metrics.jsonl, checkpoints/ and tensorboard/ (`tensorboard --logdir RUN`). SIGTERM and Ctrl-C
+    RUN explains itself: README.txt names its files, report.html shows them, curves and first batch included, and `unreel
+    report RUN` draws it anew at any time, of killed runs as well. SIGTERM and Ctrl-C
     save a checkpoint and stop with exit code 143 and 130; `--resume` then repeats what an unbroken run would have
     done, on CPU to the last bit.
     """
@@ -93,16 +96,18 @@ def run_training(
     from unreel.models.training import Trainer
     from unreel.models.training.ranks import ALONE
     from unreel.models.training.run import continue_config
+    from unreel.tools.run_session import Session
 
     ranks = ranks or ALONE
     if resume and folder.recipe.exists():
         config = continue_config(folder.read_config(), config)
     with ExitStack() as stack:
         config, loader, validation = _prepare(config, stack, ranks)
+        session = Session(config, loader, validation, folder, ranks=ranks.size) if ranks.leads else None
         ticker = stack.enter_context(progress(config.train.steps, "starting", show=ranks.leads))
         trainer = Trainer(
             config,
-            loader=loader,
+            loader=session or loader,
             validation=validation,
             folder=folder,
             listeners=[_Screen(ticker)],
@@ -112,13 +117,24 @@ def run_training(
             console.print(_division(config, ranks), markup=False, soft_wrap=True)
         if config.train.epochs and ranks.leads:
             console.print(_epochs(config, loader.samples), markup=False, soft_wrap=True)
-        result = trainer.train(resume=resume)
-        if not ranks.leads:
-            return result
-        _note_pace(loader, folder)
-        console.print(f"loader: {loader.stats}", markup=False, soft_wrap=True)
-        console.print(f"samples: {loader.failures.summary()}", markup=False, soft_wrap=True)
+        result = _trained(trainer, session, resume)
+        if ranks.leads:
+            console.print(f"loader: {loader.stats}", markup=False, soft_wrap=True)
+            console.print(f"samples: {loader.failures.summary()}", markup=False, soft_wrap=True)
         return result
+
+
+def _trained(trainer: "Trainer", session: "Session | None", resume: bool) -> "TrainingResult":
+    """Train, and let the session say how it ended, also where that was by an error."""
+    try:
+        result = trainer.train(resume=resume)
+    except Exception:
+        if session:
+            session.end(None)
+        raise
+    if session:
+        session.end(result)
+    return result
 
 
 def _division(config: "RunConfig", ranks: "Ranks") -> str:
@@ -128,22 +144,6 @@ def _division(config: "RunConfig", ranks: "Ranks") -> str:
 
 def _epochs(config: "RunConfig", samples: int) -> str:
     return f"{config.train.epochs:g} epochs of {samples} clips: {config.train.steps} steps"
-
-
-def _note_pace(loader: "Loader", folder: "RunFolder") -> None:
-    """Write `RUN/loader.json`: where the loader's time went, of this session, and what `auto` measured; the report reads it."""
-    import msgspec
-
-    stats = loader.stats
-    record = {
-        "steps": stats.steps,
-        "clips": stats.clips,
-        "elapsed": stats.elapsed,
-        "seconds": stats.seconds,
-        "backend": loader.backend.name,
-        "choice": str(loader.choice or "named by the recipe"),
-    }
-    (folder.path / "loader.json").write_bytes(msgspec.json.encode(record) + b"\n")
 
 
 class _Screen:

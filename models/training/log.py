@@ -1,4 +1,4 @@
-"""Who hears of a run: the file of metrics, TensorBoard, and whatever else listens."""
+"""Who hears of a run: the files of metrics and of warnings, TensorBoard, and whatever else listens."""
 
 import os
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 import msgspec
 from torch.utils.tensorboard import SummaryWriter
 
-__all__ = ["LOADER", "Listener", "MetricsFile", "Row", "TensorBoard", "read_metrics"]
+__all__ = ["LOADER", "Listener", "MetricsFile", "Row", "TensorBoard", "WarningsFile", "read_metrics"]
 
 
 LOADER: Final = "loader"
@@ -76,6 +76,23 @@ class MetricsFile:
         self._file.close()
 
 
+class WarningsFile:
+    """`warnings.jsonl`: what a person should know, with the step of the last row before it; those of all sessions stay."""
+
+    def __init__(self, path: Path, *, start: int) -> None:
+        self._path, self._step = path, start
+
+    def row(self, row: Row) -> None:
+        self._step = row.step
+
+    def warn(self, text: str) -> None:
+        with self._path.open("ab") as file:
+            file.write(_line({"step": self._step, "text": text}))
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
 class TensorBoard:
     """The same numbers as scalars `SPLIT/NAME`, and warnings as text."""
 
@@ -96,7 +113,7 @@ class TensorBoard:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All rows of a metrics file; a last line that a kill cut short is left out."""
+    """All rows of a metrics file, or of one of warnings; a last line that a kill cut short is left out."""
     lines = path.read_bytes().split(b"\n")
     return [msgspec.json.decode(line) for line in lines[:-1]]
 

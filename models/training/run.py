@@ -3,8 +3,11 @@
 RUN/recipe.toml        every setting, defaults and `auto` choices written out
     environment.json   device, threads and versions
     metrics.jsonl      one JSON object a logged step
+    warnings.jsonl     what went wrong on the way, if anything did
     checkpoints/       see `checkpoint.py`
     tensorboard/
+
+`unreel train` adds what a person looks at, see `tools/run_files.py`.
 """
 
 import fcntl
@@ -70,6 +73,10 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def warnings(self) -> Path:
+        return self.path / "warnings.jsonl"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -93,6 +100,18 @@ class RunFolder:
     def write_environment(self, environment: Environment) -> None:
         """Record what the run depends on beside its settings."""
         self.environment.write_bytes(msgspec.json.format(msgspec.json.encode(environment), indent=2) + b"\n")
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a trainer, on this machine, holds the folder just now."""
+        if not (self.path / ".lock").exists():
+            return False
+        with (self.path / ".lock").open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -26,7 +26,7 @@ from unreel.models.training.checkpoint import (
 from unreel.models.training.config import RunConfig
 from unreel.models.training.environment import differences, record_environment
 from unreel.models.training.learner import Learned, Learner
-from unreel.models.training.log import LOADER, Listener, MetricsFile, Row, TensorBoard
+from unreel.models.training.log import LOADER, Listener, MetricsFile, Row, TensorBoard, WarningsFile
 from unreel.models.training.model import build_model
 from unreel.models.training.progress import Progress, SavedState, TrainingResult
 from unreel.models.training.ranks import ALONE, Ranks, launched
@@ -145,6 +145,8 @@ class Trainer:
                 listener.close()
 
     def _begin(self, resume: bool) -> None:
+        if self._ranks.leads:
+            self._listeners.append(WarningsFile(self._folder.warnings, start=0))
         if resume:
             self._restore()
         if not self._ranks.leads:

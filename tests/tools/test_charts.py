@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
-from unreel.tools.charts import Bar, Curve, Point, draw_bars, draw_curves, draw_points
+from unreel.tools.charts import Bar, Curve, Panel, Point, draw_bars, draw_curves, draw_points
 
 
 def curves(name: str = "a") -> str:
     lines = [Curve("training", [1, 2, 3], [0.5, None, 0.7]), Curve("held-out sources", [2], [0.6])]
-    return draw_curves(lines, ylabel="balanced accuracy", name=name, chance=0.5)
+    return draw_curves(Panel("balanced accuracy", lines, chance=0.5), name=name)
 
 
 def points(name: str = "a") -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from unreel.models.training import RunFolder, load_run
@@ -18,6 +19,8 @@ from unreel.models.training.log import read_metrics
 from unreel.shards.catalogue import Catalogue, compile_catalogue
 from unreel.shards.errors import StateMismatch
 from unreel.tools.cli import app
+from unreel.tools.provenance import read_provenance
+from unreel.tools.run_files import RunFiles
 
 SMALL = (
     "towers.frame.channels=[8,16]",
@@ -73,6 +76,22 @@ def test_the_result_and_the_folder_agree(unbroken: Path, tiny_catalogue: Catalog
     assert "clips/s" in loader["choice"] or loader["choice"] == "named by the recipe"
 
 
+def test_the_folder_explains_itself(unbroken: Path, tiny_catalogue: Catalogue) -> None:
+    files = RunFiles(unbroken)
+    named = files.guide.read_text()
+    found = [path.name for path in unbroken.iterdir() if not path.name.startswith((".", "README"))]
+    assert {"report.html", "curves.png", "samples.png", "provenance.json", "result.json"} <= set(found)
+    assert [name for name in found if name not in named] == []
+    with Image.open(files.sheet()) as sheet, Image.open(files.curves) as curves:
+        assert min(*sheet.size, *curves.size) > 300
+    (session,) = read_provenance(files.provenance).sessions
+    assert (session.from_step, session.ranks) == (0, 1)
+    assert session.data[0].digest == tiny_catalogue.digest
+    assert session.data[0].used + session.data[0].held_out == len(tiny_catalogue)
+    page = files.report.read_text()
+    assert "done at step 6 of 6" in page and session.data[0].digest[:16] in page
+
+
 def test_correspondence_trains_too(tiny_catalogue: Catalogue, tmp_path: Path) -> None:
     settings = ("towers.audio.channels=[8,16]", "task.min_sound=0.1", "train.epochs=1")
     assert invoke(*arguments("correspondence_tiny", tiny_catalogue.folder, tmp_path, settings=settings)) == 0
@@ -92,9 +111,14 @@ def test_stopped_by_sigterm_and_resumed_equals_unbroken(
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     # On a fast machine all six steps can be done before the signal comes.
-    assert process.wait(timeout=60) in (143, 0)
+    code = process.wait(timeout=60)
+    assert code in (143, 0)
+    assert ("stopped by SIGTERM" in RunFiles(run).report.read_text()) == (code == 143)
     assert invoke(*words, "--resume") == 0
     assert exact_rows(run) == exact_rows(unbroken)
+    steps = [session.from_step for session in read_provenance(RunFiles(run).provenance).sessions]
+    assert steps[0] == 0 and len(steps) == (2 if code else 1)
+    assert "done at step 6" in RunFiles(run).report.read_text()
 
 
 def test_resuming_with_other_settings_is_refused(unbroken: Path, tiny_catalogue: Catalogue) -> None:

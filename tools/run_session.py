@@ -1,0 +1,121 @@
+"""What a session of training leaves in its run folder for people: beside its first step, and when it ends."""
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final
+
+import msgspec
+import torch
+
+from unreel.models.objectives.objective import take_rows
+from unreel.models.training import RunConfig, RunFolder, TrainingResult
+from unreel.pipelines.loader import Loader, Step
+from unreel.pipelines.stats import LoaderStats
+from unreel.shards.files import write_atomic
+from unreel.tools.console import console
+from unreel.tools.provenance import note_session
+from unreel.tools.run_files import RunFiles, write_guide
+from unreel.tools.run_page import write_run_page
+from unreel.tools.sheets import contact_sheet
+
+__all__ = ["Session"]
+
+_ROWS: Final = 8
+"""Of a batch, on the samples sheet."""
+
+
+class Session:
+    """The loader of rank 0; at its first step it notes what the run came from and draws that step, beside training.
+
+    Not before: a session that is refused, or finds the run finished, leaves the folder as it is.
+    """
+
+    def __init__(
+        self, config: RunConfig, loader: Loader, validation: Loader | None, folder: RunFolder, *, ranks: int
+    ) -> None:
+        self._config, self._loader, self._validation = config, loader, validation
+        self._files, self._ranks = RunFiles(folder.path), ranks
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="session")
+        self._noted: Future[None] | None = None
+
+    @property
+    def stats(self) -> LoaderStats:
+        return self._loader.stats
+
+    def __iter__(self) -> Iterator[Step]:
+        for step in self._loader:
+            if self._noted is None:
+                self._begin(step)
+            yield step
+
+    def state_dict(self) -> Mapping[str, Any]:
+        return self._loader.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None:
+        self._loader.load_state_dict(state)
+
+    def end(self, result: TrainingResult | None) -> None:
+        """Write how the session ended, where the loader's time went, and the page; None after an error."""
+        if self._noted is not None:
+            _attempt("what the run came from", self._noted.result)
+        self._thread.shutdown()
+        if result is not None:
+            self._note_pace()
+            write_atomic(self._files.result, _json(result))
+        if result is not None or self._noted is not None:
+            _attempt("its report", lambda: write_run_page(self._files.path))
+
+    def _begin(self, step: Step) -> None:
+        self._files.result.unlink(missing_ok=True)
+        # Copies of few rows: nothing waits, and training may do with its batch what it likes.
+        few = {
+            name: take_rows(batch, torch.arange(min(_ROWS, len(batch))))
+            for name, batch in step.batches.items()
+        }
+        self._noted = self._thread.submit(self._note, Step(step.step, few, step.seconds, step.failures))
+
+    def _note(self, step: Step) -> None:
+        write_guide(self._files)
+        note_session(
+            self._files.provenance,
+            self._config.data.shards,
+            [len(chosen) for chosen in self._loader.selections],
+            [len(chosen) for chosen in self._validation.selections] if self._validation else [],
+            from_step=step.step,
+            ranks=self._ranks,
+        )
+        if not self._files.sheets:
+            self._draw(step)
+
+    def _draw(self, step: Step) -> None:
+        for name, task in self._loader.tasks.items():
+            alone = Step(step.step, {name: step.batches[name]}, step.seconds, step.failures)
+            path = self._files.sheet(name if len(self._loader.tasks) > 1 else "")
+            contact_sheet(alone, task, rows=_ROWS).save(path)
+
+    def _note_pace(self) -> None:
+        """Write `RUN/loader.json`: where the loader's time went, of this session, and what `auto` measured."""
+        stats, loader = self._loader.stats, self._loader
+        record = {
+            "steps": stats.steps,
+            "clips": stats.clips,
+            "elapsed": stats.elapsed,
+            "seconds": stats.seconds,
+            "backend": loader.backend.name,
+            "choice": str(loader.choice or "named by the recipe"),
+        }
+        write_atomic(self._files.loader, msgspec.json.encode(record) + b"\n")
+
+
+def _json(result: TrainingResult) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+
+
+def _attempt(what: str, work: Callable[[], object]) -> None:
+    """Do what a page needs; an error costs the page and is said, since training is worth more than its page."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - said here; drawing can go wrong by anything
+        console.print(
+            f"{what} could not be written: {type(error).__name__}: {error}", style="bold yellow", markup=False
+        )
