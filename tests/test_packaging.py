@@ -22,7 +22,9 @@ ALLOWED = {
     "tools": {"models", "pipelines", "shards", "tools"},
 }
 """Part → the parts that it may import. Data moves one way."""
-LIBRARIES = {"nvidia.dali", "decord", "torchcodec", "webdataset", "ray", "onnxruntime", "onnxscript"}
+LIBRARIES = {
+    "nvidia.dali", "decord", "torchcodec", "webdataset", "ray", "onnxruntime", "onnxscript", "mlflow", "wandb",
+}  # fmt: skip
 BACKENDS = {f"unreel.pipelines.decode.{name}" for name in ("dali", "decord", "torchcodec")}
 """Modules that need a library of their name; `decode.make_backend` imports them when they are asked for."""
 ENGINES = {"unreel.shards.engines.ray"}

@@ -57,14 +57,19 @@ class Ticker:
 
 
 @contextmanager
-def progress(total: int | None, description: str, *, show: bool = True) -> Iterator[Ticker]:
-    """A progress bar over `total` units; None for an unknown total. Without `show` it is there and not seen."""
+def progress(
+    total: int | None, description: str, *, show: bool = True, left: bool = True
+) -> Iterator[Ticker]:
+    """A progress bar over `total` units; None for an unknown total. Without `show` it is there and not seen.
+
+    Without `left` the description says how long it will take, and not the bar.
+    """
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=40 if left else 12),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        *((TimeRemainingColumn(),) if left else ()),
     )
     with Progress(
         *columns, console=console, disable=not (show and console.is_terminal), transient=True

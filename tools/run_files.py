@@ -22,6 +22,9 @@ FILES: Final = {
     "eval.json": "scores on held-out sources beside their controls; `unreel eval RUN` writes it",
     "checkpoints/": "weights, optimiser and state by step, in safetensors and JSON, with a manifest of SHA-256",
     "tensorboard/": "the same numbers: `tensorboard --logdir RUN`",
+    "wandb/": "the same for W&B, with train.log; `wandb sync` sends what was written offline",
+    "mlflow.db": "the same for MLflow, with train.log: `mlflow ui --backend-store-uri sqlite:///RUN/mlflow.db`",
+    "tracking.json": "what the trackers call this run",
 }
 """File of a run folder → what it is; not every run has all of them."""
 

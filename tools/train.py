@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from unreel.tools.console import Ticker, console, progress, write_result
+from unreel.tools.console import console, progress, write_result
 from unreel.tools.data import data_overrides, open_data
 
 if TYPE_CHECKING:
     from unreel.models.training import RunConfig, RunFolder, TrainingResult
-    from unreel.models.training.log import Row
     from unreel.models.training.ranks import Ranks
     from unreel.models.training.trainer import Trainer
     from unreel.pipelines.loader import Loader
@@ -97,6 +96,7 @@ def run_training(
     from unreel.models.training.ranks import ALONE
     from unreel.models.training.run import continue_config
     from unreel.tools.run_session import Session
+    from unreel.tools.train_screen import Screen
 
     ranks = ranks or ALONE
     if resume and folder.recipe.exists():
@@ -104,13 +104,13 @@ def run_training(
     with ExitStack() as stack:
         config, loader, validation = _prepare(config, stack, ranks)
         session = Session(config, loader, validation, folder, ranks=ranks.size) if ranks.leads else None
-        ticker = stack.enter_context(progress(config.train.steps, "starting", show=ranks.leads))
+        ticker = stack.enter_context(progress(config.train.steps, "starting", show=ranks.leads, left=False))
         trainer = Trainer(
             config,
             loader=session or loader,
             validation=validation,
             folder=folder,
-            listeners=[_Screen(ticker)],
+            listeners=[Screen(ticker, config)],
             ranks=ranks,
         )
         if ranks.leads and ranks.size > 1:
@@ -144,36 +144,6 @@ def _division(config: "RunConfig", ranks: "Ranks") -> str:
 
 def _epochs(config: "RunConfig", samples: int) -> str:
     return f"{config.train.epochs:g} epochs of {samples} clips: {config.train.steps} steps"
-
-
-class _Screen:
-    """Shows rows and warnings to a person."""
-
-    def __init__(self, ticker: Ticker) -> None:
-        self._ticker = ticker
-        self._step = 0
-
-    def row(self, row: "Row") -> None:
-        numbers = row.numbers
-        from unreel.models.objectives import METRICS
-
-        if row.split == "loader":
-            return
-        metric = next(metric for metric in METRICS if metric in numbers)
-        scores = f"loss {numbers['loss']:.3f} · {METRICS[metric]} {numbers[metric]:.3f}"
-        if row.split == "val":
-            console.print(f"step {row.step} · held out ({numbers['sources']} sources): {scores}")
-            return
-        speed = f"{numbers['clips_per_second']:.0f} clips/s · getting batches {numbers['data_wait']:.0%}"
-        self._ticker.say(f"{scores} · {speed}")
-        self._ticker.advance(row.step - self._step)
-        self._step = row.step
-
-    def warn(self, text: str) -> None:
-        console.print(text, style="bold yellow", markup=False)
-
-    def close(self) -> None:
-        """The bar closes itself."""
 
 
 def _prepare(

@@ -133,6 +133,8 @@ class TrainConfig(Section, frozen=True, kw_only=True):
     """Checkpoints of steps that this divides are kept for good, beside the newest; 0 keeps none."""
     log_every: Count = 10
     """Steps between rows of `metrics.jsonl`."""
+    log: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
+    """Who hears of each row beside `metrics.jsonl`; `wandb` and `mlflow` are set up by their own environment variables."""
     seed: int = 0
     device: str = "auto"
     """`auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`."""

@@ -29,7 +29,7 @@ from unreel.models.training.model import PretextModel, build_model, build_task
 from unreel.pipelines.errors import CheckpointError, StateMismatch
 from unreel.pipelines.pretext.task import TrainableTask
 
-__all__ = ["LoadedRun", "RunFolder", "continue_config", "load_run"]
+__all__ = ["LoadedRun", "RunFolder", "continue_config", "load_run", "settings_by_name"]
 
 _FREE: Final = {
     "data.shards",
@@ -43,6 +43,7 @@ _FREE: Final = {
     "train.checkpoint_every",
     "train.keep",
     "train.keep_every",
+    "train.log",
     "train.threads",
     "train.compile",
     "loader.threads",
@@ -175,7 +176,7 @@ def continue_config(saved: RunConfig, given: RunConfig) -> RunConfig:
         given = msgspec.structs.replace(
             given, train=msgspec.structs.replace(given.train, steps=saved.train.steps)
         )
-    before, now = _flatten(saved), _flatten(given)
+    before, now = settings_by_name(saved), settings_by_name(given)
     differing = [
         key for key in {**before, **now} if before.get(key) != now.get(key) and now.get(key) != "auto"
     ]
@@ -221,7 +222,7 @@ def _of_step(run: RunFolder, step: int) -> Checkpoint:
     return read_checkpoint(run.checkpoints / f"step-{step:08d}")
 
 
-def _flatten(config: RunConfig) -> dict[str, Any]:
+def settings_by_name(config: RunConfig) -> dict[str, Any]:
     """Settings by their dotted names."""
     flat: dict[str, Any] = {}
     pending = [("", msgspec.to_builtins(config))]

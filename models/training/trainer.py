@@ -34,6 +34,7 @@ from unreel.models.training.run import RunFolder
 from unreel.models.training.saver import Saver
 from unreel.models.training.sharded import load_parts, whole
 from unreel.models.training.signals import StopRequest, stop_requests
+from unreel.models.training.tracking import open_tracker
 from unreel.models.training.validation import BatchSource, validate
 from unreel.pipelines.errors import Diverged, StateMismatch
 from unreel.pipelines.failures import join_states, part_of_state
@@ -155,7 +156,13 @@ class Trainer:
         self._folder.write_environment(self._environment)
         start = self._progress.step
         self._listeners.append(MetricsFile(self._folder.metrics, start=start))
-        self._listeners.append(TensorBoard(self._folder.tensorboard, start=start))
+        for name in dict.fromkeys(self._config.train.log):
+            is_own = name == "tensorboard"
+            self._listeners.append(
+                TensorBoard(self._folder.tensorboard, start=start)
+                if is_own
+                else open_tracker(name, self._folder.path, self._config)
+            )
 
     def _restore(self) -> None:
         checkpoint = self._newest()
