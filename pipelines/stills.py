@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.media import MediaBatch
-from unreel.pipelines.ops import FEATURES, Colour, Views, render
+from unreel.pipelines.ops import Colour, Views, render, show
 from unreel.pipelines.ops.yuv import extent_of
 from unreel.pipelines.plan import Plan, Span, Window
 from unreel.pipelines.pretext.checks import no_look
@@ -129,7 +129,7 @@ class Stills:
             clips = clips.diff(dim=3) if self.differences else clips
             inputs |= {"video": clips} if self.clips or self.shown > 1 else {"frame": frames}
         if media.audio is not None:
-            inputs["audio"] = FEATURES[self.sound](media.audio, media.audio_rate)
+            inputs["audio"] = show(media.audio, self.sound, media.audio_rate)[:, 0]
         return PretextBatch(
             inputs=inputs,
             targets=torch.zeros((len(media), 0), dtype=torch.int64, device=media.valid.device),

@@ -25,8 +25,8 @@ PUBLIC = {
         straight_walks swap_partners turning_walks uncut_starts walkable_gaps whole_step"""
     ),
     "unreel.pipelines.ops": (
-        """Colour FEATURES Pictures PlanarYuv Views crop denormalise flip_rows log_mel log_spectrogram
-        recolour render resize"""
+        """Colour FEATURES Pictures PlanarYuv Sounds Views crop denormalise flip_rows log_mel log_spectrogram
+        recolour render resize show"""
     ),
     "unreel.pipelines.pretext": (
         """ArrowOfTime ClipOrder Colourisation Correspondence DensePrediction FutureFrames Jigsaw

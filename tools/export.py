@@ -121,12 +121,12 @@ def _example(loaded: "LoadedRun", kind: str) -> "Tensor":
         )
     spec = tower.inputs[0]
     if look.seconds:
-        from unreel.pipelines.ops import FEATURES
+        from unreel.pipelines.ops import show
 
         rate = int(getattr(loaded.task, "audio_rate", 48_000))
         generator = torch.Generator().manual_seed(0)
         sound = 0.1 * torch.randn(2, spec.channels, round(look.seconds * rate), generator=generator)
-        return sound if kind == "waveform" else FEATURES[look.features](sound[:, :1], rate)
+        return sound if kind == "waveform" else show(sound[:, :1], look.features, rate)[:, 0]
     axes = (look.frames, look.size, look.size) if len(spec.axes) == 3 else (look.size, look.size)
     return torch.randn(2, spec.channels, *axes, generator=torch.Generator().manual_seed(0))
 

@@ -17,6 +17,7 @@ from unreel.pipelines.draws import Draws
 from unreel.pipelines.loader import FailurePolicy, Loader
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.pretext import SyncOffset
+from unreel.pipelines.pretext.listening import UNCHANGED
 from unreel.shards.catalogue import Catalogue
 
 __all__ = ["Offsets", "Recording", "measure_offsets"]
@@ -96,7 +97,7 @@ def measure_offsets(
     if not isinstance(task, SyncOffset):
         raise ValueError(f"run {run} is of task {task.name}: offsets are measured by runs of sync_offset")  # noqa: TRY004 -- a user's choice
     # Nothing is drawn but the moment: the clip as it is, with its sound as it is.
-    still = replace(task, any_offset=False, flip=0.0, shift=0.0, saturation=0.0, gain=0.0)
+    still = replace(task, any_offset=False, flip=0.0, shift=0.0, saturation=0.0, **UNCHANGED)
     with _shards(media, say) as catalogue:
         heard, failures = _listen(loaded, still, catalogue, passes, backend, say)
     if not heard:

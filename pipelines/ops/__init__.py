@@ -3,7 +3,7 @@
 from unreel.pipelines.ops.colour import Colour, recolour
 from unreel.pipelines.ops.geometry import crop, flip_rows, resize
 from unreel.pipelines.ops.normalise import denormalise
-from unreel.pipelines.ops.spectrogram import FEATURES, log_mel, log_spectrogram
+from unreel.pipelines.ops.spectrogram import FEATURES, Sounds, log_mel, log_spectrogram, show
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.ops.yuv import Pictures, PlanarYuv
 
@@ -12,6 +12,7 @@ __all__ = [
     "Colour",
     "Pictures",
     "PlanarYuv",
+    "Sounds",
     "Views",
     "crop",
     "denormalise",
@@ -21,4 +22,5 @@ __all__ = [
     "recolour",
     "render",
     "resize",
+    "show",
 ]

@@ -1,14 +1,7 @@
-"""The CPU kernel of `render`: tables for the compiled loops of `cpu_loops.py`, and threads that run them without the GIL.
+"""The CPU kernel of `render`: tables for the compiled loops of `cpu_loops.py`.
 
 The first call of a process loads compiled code from numba's cache on disk; the first ever on a machine compiles it.
 """
-
-import logging
-import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from itertools import pairwise
-from typing import Any, Final
 
 import numpy as np
 import torch
@@ -18,16 +11,12 @@ from torch import Tensor
 from unreel.pipelines.ops import cpu_loops as loops
 from unreel.pipelines.ops.colour import affine
 from unreel.pipelines.ops.jobs import BOUNDS, Table, channel_stride, job_table
+from unreel.pipelines.ops.sharing import share
 from unreel.pipelines.ops.taps import Taps, blur_taps
 from unreel.pipelines.ops.views import Views
 from unreel.pipelines.ops.yuv import Pictures, PlanarYuv, coefficients, extent_of
 
 __all__ = ["render"]
-
-logger = logging.getLogger(__name__)
-
-_ALONE: Final = 1 << 19
-"""Values up to which one thread does it all: to wake another takes about as long."""
 
 
 def render(pictures: Pictures, views: Views) -> Tensor:
@@ -54,8 +43,6 @@ def _run(pictures: Pictures, views: Views, out: Tensor) -> None:
     shifted = views.channel_shift is not None
     extent = extent_of(pictures)[2:]
 
-    _say_first_use()
-
     def work(start: int, stop: int) -> None:
         loops.render_views(
             start,
@@ -77,28 +64,7 @@ def _run(pictures: Pictures, views: Views, out: Tensor) -> None:
             out.data_ptr(),
         )
 
-    _share(work, len(jobs), 1 if out.numel() <= _ALONE else torch.get_num_threads())
-
-
-def _share(work: Any, count: int, threads: int) -> None:
-    """work(start, stop) over equal stretches of `count` views, the first of them in this thread."""
-    ends = np.linspace(0, count, min(threads, count) + 1).astype(int).tolist()
-    others = [_pool(os.getpid()).submit(work, *pair) for pair in pairwise(ends[1:])]
-    work(0, ends[1])
-    for other in others:
-        other.result()
-
-
-@cache
-def _say_first_use() -> None:
-    """Once in a process, before what may take long."""
-    logger.info("the CPU kernel is loaded, or compiled at its first use on this machine (some ten seconds)")
-
-
-@cache
-def _pool(_process: int) -> ThreadPoolExecutor:
-    """Of this process: a fork has none of the threads of its parent."""
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="render")
+    share(work, len(jobs), values=out.numel())
 
 
 def _with_mirrors(taps: Taps) -> tuple[NDArray[np.int64], NDArray[np.int16], NDArray[np.int64]]:

@@ -20,11 +20,10 @@ from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.guards.partner_swap import Swap, is_negative, swap_partners
 from unreel.pipelines.guards.silence import sounding_share
 from unreel.pipelines.media import MediaBatch
-from unreel.pipelines.ops.spectrogram import FEATURES
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.plan import Plan, Window
-from unreel.pipelines.pretext.checks import check_choice, check_range, no_look
-from unreel.pipelines.pretext.listening import amplify, show
+from unreel.pipelines.pretext.checks import check_range, no_look
+from unreel.pipelines.pretext.listening import check_hearing, hear
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Sidecar
@@ -54,6 +53,8 @@ class Correspondence:
         shift: brightness is moved by up to this share of the range; published 32/255.
         saturation: factor within 1 ± this; published 0.5.
         gain: sound is scaled within 1 ± this, never into clipping; published 0.1.
+        noise: share of rows with white noise added, 10 to 40 dB below the sound; published 0.
+        mask_bands, mask_seconds: widest masks of SpecAugment over bands and time, two of each; published 0, which is off.
         audio_grid: guard; all sound starts on the frame grid, as in AVE-Net.
         misalignment_seconds: guard; most time between the frame and the sound's centre, both classes; published 1.
         min_sound: guard; share of the stretch that must not be silent; 0 is off. Ours.
@@ -73,6 +74,9 @@ class Correspondence:
     shift: float = 32 / 255
     saturation: float = 0.5
     gain: float = 0.1
+    noise: float = 0.0
+    mask_bands: int = 0
+    mask_seconds: float = 0.0
     audio_grid: bool = True
     misalignment_seconds: float = 1.0
     min_sound: float = 0.25
@@ -80,14 +84,13 @@ class Correspondence:
 
     def __post_init__(self) -> None:
         check_range(self, 0.1, 60, "audio_seconds")
-        check_range(self, 8_000, 192_000, "audio_rate")
-        check_choice(self, "features", FEATURES)
+        check_hearing(self)
         check_range(self, 4, 1024, "group")
         if self.group % 2:
             raise ValueError(f"group = {self.group}: must be even, half of its rows are negatives")
         check_range(self, 16, 4096, "window", "size")
         check_range(self, 16, self.window, "crop")
-        check_range(self, 0, 1, "flip", "shift", "saturation", "gain", "min_sound")
+        check_range(self, 0, 1, "flip", "shift", "saturation", "min_sound")
         check_range(self, 0, 60, "misalignment_seconds")
 
     @property
@@ -175,11 +178,11 @@ class Correspondence:
         swap = swap_partners(draws, media.sources, group=self.group)
         partner = torch.from_numpy(swap.partner).to(device)
         views = self._views(draws)
-        sound, heard = amplify(media.audio.index_select(0, partner), draws, gain=self.gain)
+        sound, heard = hear(self, media.audio, draws, row=swap.partner)
         return PretextBatch(
             inputs={
                 "frame": render(pictures, views)[:, 0],
-                "audio": show(sound, self.features, self.audio_rate),
+                "audio": sound[:, 0],
             },
             targets=torch.from_numpy(swap.corresponds.astype(np.int64)).to(device),
             valid=media.valid & media.valid[partner] & torch.from_numpy(swap.fair).to(device),

@@ -1,4 +1,7 @@
-"""How sound reaches a tower, alike in all tasks: channels mixed, as loud as drawn, shown as features."""
+"""How sound reaches a tower, alike in all tasks: channels mixed, noise and gain as drawn, shown as features, masked."""
+
+from dataclasses import replace
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -6,30 +9,101 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unreel.pipelines.draws import Draws
-from unreel.pipelines.ops.spectrogram import FEATURES
+from unreel.pipelines.ops.augment import add_noise, draw_masks, mask_lines
+from unreel.pipelines.ops.spectrogram import FEATURES, Sounds, levels, show
+from unreel.pipelines.pretext.checks import check_choice, check_range
 
-__all__ = ["amplify", "cut_columns", "cut_sounds", "show"]
+__all__ = ["UNCHANGED", "check_hearing", "cut_columns", "hear"]
+
+UNCHANGED: Final[dict[str, Any]] = {"gain": 0.0, "noise": 0.0, "mask_bands": 0, "mask_seconds": 0.0}
+"""Fields of a task with which sound is heard as it is."""
+
+_NOISE: Final = (10.0, 40.0)
+"""Decibels by which noise lies below the sound that it is added to, least and most; ours."""
+
+_MASKS: Final = 2
+"""Masks of bands and of time for each row, as in SpecAugment's larger policy (Park et al., Interspeech 2019)."""
 
 
-def amplify(sound: Tensor, draws: Draws, *, gain: float) -> tuple[Tensor, dict[str, NDArray]]:
-    """Channels mixed and scaled within 1 ± `gain`, never into clipping.
+class Heard(Protocol):
+    """The fields of a task that say how its sound is heard; each is documented there.
 
-    float `[B, C, N]` → float `[B, 1, N]`, and the facts `gain` and `level`, the RMS, f32 `[B]`.
+    `noise` is the share of rows that white noise is added to, `mask_bands` and `mask_seconds` are the widest masks of
+    SpecAugment, two of each (published for speech: 27 of 80 bands, 1 s); 0 is off.
     """
-    mono = sound.mean(dim=1, keepdim=True)
-    drawn = torch.from_numpy(draws.uniform("gain", 1, 1, low=1 - gain, high=1 + gain))
-    peak = mono.abs().amax(dim=2, keepdim=True)
-    factor = torch.minimum(drawn.to(mono.device), 1 / peak.clamp(min=1e-6))
-    louder = mono * factor
-    level = louder.square().mean(dim=(1, 2)).sqrt()
-    return louder, {"gain": factor.flatten().cpu().numpy(), "level": level.cpu().numpy()}
+
+    @property
+    def audio_rate(self) -> int: ...
+    @property
+    def features(self) -> str: ...
+    @property
+    def gain(self) -> float: ...
+    @property
+    def noise(self) -> float: ...
+    @property
+    def mask_bands(self) -> int: ...
+    @property
+    def mask_seconds(self) -> float: ...
 
 
-def cut_sounds(sound: Tensor, starts: NDArray[np.int64], *, length: int) -> Tensor:
-    """Stretches of each row's sound: float `[B, 1, N]` and starts i64 `[B, K]` → float `[B, K, 1, length]`."""
-    begin = torch.from_numpy(starts).to(sound.device)
-    at = begin[..., None] + torch.arange(length, device=sound.device)
-    return sound.expand(-1, starts.shape[1], -1).gather(2, at)[:, :, None]
+def check_hearing(task: Heard) -> None:
+    """Raise ValueError unless the fields of `Heard` lie in their ranges."""
+    check_range(task, 8_000, 192_000, "audio_rate")
+    check_choice(task, "features", FEATURES)
+    check_range(task, 0, 1, "gain", "noise")
+    check_range(task, 0, 256, "mask_bands")
+    check_range(task, 0, 60, "mask_seconds")
+
+
+def hear(
+    task: Heard,
+    sound: Tensor,
+    draws: Draws,
+    *,
+    row: NDArray[np.int64] | None = None,
+    start: NDArray[np.int64] | None = None,
+    length: int | None = None,
+) -> tuple[Tensor, dict[str, NDArray]]:
+    """Stretches of sound as a tower takes them, as loud as drawn but never clipping, all of a row alike.
+
+    Args:
+        sound: f32 in [-1, 1] `[B, C, N]`.
+        row: i64 `[B]`, whose sound each row hears; None: its own.
+        start: i64 `[B, K]`, the first sample of each stretch; None: one, from the first.
+        length: samples of every stretch; None: all.
+
+    Returns:
+        f32 `[B, K, 1, bands, columns]`, and the facts `gain` f32 `[B]` and `level`, the RMS, f32 `[B, K]`, or `[B]` without
+        `start`.
+    """
+    mono = sound if sound.shape[1] == 1 else sound.mean(dim=1, keepdim=True)
+    if task.noise:
+        mono = _noisy(mono, draws, task.noise)
+    sounds = Sounds(
+        row=np.arange(len(mono)) if row is None else row,
+        start=np.zeros((len(mono), 1), np.int64) if start is None else start,
+        length=mono.shape[2] if length is None else length,
+        gain=draws.uniform("gain", 1, low=1 - task.gain, high=1 + task.gain)[:, 0],
+    )
+    peak, level = levels(mono, sounds)
+    gain = np.minimum(sounds.gain, 1 / peak.max(axis=1).clip(1e-6))
+    shown = show(mono, task.features, task.audio_rate, replace(sounds, gain=gain))
+    level = level[:, 0] * gain if start is None else level * gain[:, None]
+    return _masked(task, shown, draws, sounds.length), {"gain": gain, "level": level}
+
+
+def _noisy(sound: Tensor, draws: Draws, share: float) -> Tensor:
+    ratio = draws.uniform("noise_ratio", 1, low=_NOISE[0], high=_NOISE[1])[:, 0]
+    return add_noise(sound, np.where(draws.chance("noisy", share), ratio, np.inf).astype(np.float32), draws)
+
+
+def _masked(task: Heard, shown: Tensor, draws: Draws, length: int) -> Tensor:
+    columns = round(task.mask_seconds * task.audio_rate / length * shown.shape[4])
+    for axis, name, widest in ((3, "bands", task.mask_bands), (4, "columns", columns)):
+        if widest:
+            masks = draw_masks(draws, name, size=shown.shape[axis], count=_MASKS, widest=widest)
+            shown = mask_lines(shown, masks, axis)
+    return shown
 
 
 def cut_columns(shown: Tensor, starts: NDArray[np.int64], *, samples: int, width: int) -> Tensor:
@@ -49,9 +123,3 @@ def cut_columns(shown: Tensor, starts: NDArray[np.int64], *, samples: int, width
     at = columns[..., None] + torch.arange(width, device=shown.device)
     row = torch.arange(len(shown), device=shown.device)[:, None, None]
     return shown[row, 0, :, at].transpose(2, 3)[:, :, None]
-
-
-def show(sound: Tensor, features: str, rate: int) -> Tensor:
-    """Features of sounds, see `FEATURES`: float `[..., 1, N]` → float `[..., 1, bands, columns]`."""
-    shown = FEATURES[features](sound.flatten(0, -3), rate)
-    return shown.view(*sound.shape[:-2], *shown.shape[1:])

@@ -16,12 +16,11 @@ from unreel.pipelines.guards.audio_phase import grid_phase
 from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.guards.shifted_sound import choose_pair, moments_of
 from unreel.pipelines.media import MediaBatch
-from unreel.pipelines.ops.spectrogram import FEATURES
 from unreel.pipelines.ops.views import render
 from unreel.pipelines.plan import Plan, Span
-from unreel.pipelines.pretext.checks import check_choice, check_range, no_look
+from unreel.pipelines.pretext.checks import check_range, no_look
 from unreel.pipelines.pretext.clips import clip_views, frames_at
-from unreel.pipelines.pretext.listening import amplify, cut_sounds, show
+from unreel.pipelines.pretext.listening import check_hearing, hear
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Sidecar
@@ -48,6 +47,8 @@ class Misalignment:
         flip: probability of mirroring; published 0.5.
         shift, saturation: see `Jitter`, one change for a clip; published 0.
         gain: sound is scaled within 1 ± this, both sounds of a row alike, never into clipping; ours.
+        noise: share of rows with white noise added, 10 to 40 dB below the sound; published 0.
+        mask_bands, mask_seconds: widest masks of SpecAugment over bands and time, two of each; published 0, which is off.
         audio_grid: guard; both sounds start on the frame grid, as published. False lets the shifted one start off it.
         both_ways: guard; False shifts to later times only.
         min_sound: guard; share of either sound that must not be silent; 0 is off. Ours.
@@ -70,6 +71,9 @@ class Misalignment:
     shift: float = 0.0
     saturation: float = 0.0
     gain: float = 0.1
+    noise: float = 0.0
+    mask_bands: int = 0
+    mask_seconds: float = 0.0
     audio_grid: bool = True
     both_ways: bool = True
     min_sound: float = 0.25
@@ -79,13 +83,12 @@ class Misalignment:
     def __post_init__(self) -> None:
         check_range(self, 0.1, 60, "seconds")
         check_range(self, 2, 1024, "frames")
-        check_range(self, 8_000, 192_000, "audio_rate")
-        check_choice(self, "features", FEATURES)
+        check_hearing(self)
         check_range(self, 0.02, 60, "min_shift_seconds")
         check_range(self, self.min_shift_seconds, 600, "max_shift_seconds")
         check_range(self, 16, 4096, "window", "size")
         check_range(self, 16, self.window, "crop")
-        check_range(self, 0, 1, "flip", "shift", "saturation", "gain", "min_sound")
+        check_range(self, 0, 1, "flip", "shift", "saturation", "min_sound")
 
     @property
     def needs(self) -> Needs:
@@ -196,15 +199,12 @@ class Misalignment:
         assert media.pictures is not None and media.audio is not None
         second = draws.chance("order", 0.5)
         order = np.stack([second, ~second], axis=1).astype(np.int64)
-        sound, heard = amplify(media.audio, draws, gain=self.gain)
         starts = np.take_along_axis(media.fact("starts"), order, axis=1)
-        stretches = cut_sounds(sound, starts, length=round(self.seconds * self.audio_rate))
+        length = round(self.seconds * self.audio_rate)
+        sound, heard = hear(self, media.audio, draws, start=starts, length=length)
         views = clip_views(self, draws, frames=self.frames)
         return PretextBatch(
-            inputs={
-                "video": render(media.pictures, views),
-                "audio": show(stretches, self.features, self.audio_rate),
-            },
+            inputs={"video": render(media.pictures, views), "audio": sound},
             targets=torch.from_numpy(1 - order).to(media.valid.device),
             valid=media.valid,
             positions=media.positions,
@@ -217,5 +217,5 @@ class Misalignment:
             }
             | {"audio_start": media.fact("begin")[:, None] + starts}
             | views.facts()
-            | {"gain": heard["gain"], "levels": stretches.square().mean(dim=(2, 3)).sqrt().cpu().numpy()},
+            | heard,
         )

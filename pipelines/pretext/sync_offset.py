@@ -19,12 +19,11 @@ from unreel.pipelines.guards.scene_cuts import uncut_starts
 from unreel.pipelines.guards.shifted_sound import choose_moment
 from unreel.pipelines.guards.silence import sounding_share
 from unreel.pipelines.media import MediaBatch
-from unreel.pipelines.ops.spectrogram import FEATURES
 from unreel.pipelines.ops.views import render
 from unreel.pipelines.plan import Plan, Span
-from unreel.pipelines.pretext.checks import check_choice, check_range, no_look
+from unreel.pipelines.pretext.checks import check_range, no_look
 from unreel.pipelines.pretext.clips import clip_views, frames_at
-from unreel.pipelines.pretext.listening import amplify, cut_columns, show
+from unreel.pipelines.pretext.listening import check_hearing, cut_columns, hear
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Audio, Sidecar, Video, frame_to_audio
@@ -56,6 +55,8 @@ class SyncOffset:
         flip: probability of mirroring; ours.
         shift, saturation: see `Jitter`, one change for a row; ours.
         gain: sound is scaled within 1 ± this, all of a row alike, never into clipping; ours.
+        noise: share of rows with white noise added, 10 to 40 dB below the sound; published 0.
+        mask_bands, mask_seconds: widest masks of SpecAugment over bands and time, two of each; published 0, which is off.
         any_offset: guard; the right offset is any of them, evenly. With False it is always 0: so the offset of a
             recording is measured, but a network could learn that the middle one is right.
         min_sound: guard; share of the sound that must not be silent; 0 is off. Ours.
@@ -79,6 +80,9 @@ class SyncOffset:
     shift: float = 32 / 255
     saturation: float = 0.5
     gain: float = 0.1
+    noise: float = 0.0
+    mask_bands: int = 0
+    mask_seconds: float = 0.0
     any_offset: bool = True
     min_sound: float = 0.25
     scene_cuts: bool = True
@@ -88,11 +92,10 @@ class SyncOffset:
         check_range(self, 2, 250, "frames")
         check_range(self, 0.01, 1, "step_seconds")
         check_range(self, 1, 250, "max_offset", "windows", "stride")
-        check_range(self, 8_000, 192_000, "audio_rate")
-        check_choice(self, "features", FEATURES)
+        check_hearing(self)
         check_range(self, 16, 4096, "window", "size")
         check_range(self, 16, self.window, "crop")
-        check_range(self, 0, 1, "flip", "shift", "saturation", "gain", "min_sound")
+        check_range(self, 0, 1, "flip", "shift", "saturation", "min_sound")
 
     @property
     def candidates(self) -> int:
@@ -212,8 +215,8 @@ class SyncOffset:
         """
         assert media.pictures is not None and media.audio is not None
         device = media.valid.device
-        sound, heard = amplify(media.audio, draws, gain=self.gain)
-        shown = show(sound, self.features, self.audio_rate)
+        sound, heard = hear(self, media.audio, draws)
+        shown = sound[:, 0]
         share = self.frames * self.step_seconds * self.audio_rate / self._length
         sounds = cut_columns(
             shown, media.fact("starts"), samples=self._length, width=round(share * shown.shape[3])

@@ -18,12 +18,11 @@ from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.guards.partner_swap import Swap, draw_roles, role_of, swap_partners
 from unreel.pipelines.guards.shifted_sound import Moments, choose_moment, choose_pair, moments_of
 from unreel.pipelines.media import MediaBatch
-from unreel.pipelines.ops.spectrogram import FEATURES
 from unreel.pipelines.ops.views import render
 from unreel.pipelines.plan import Plan, Span
-from unreel.pipelines.pretext.checks import check_choice, check_range, no_look
+from unreel.pipelines.pretext.checks import check_range, no_look
 from unreel.pipelines.pretext.clips import clip_views, frames_at
-from unreel.pipelines.pretext.listening import amplify, show
+from unreel.pipelines.pretext.listening import check_hearing, hear
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Sidecar
@@ -67,6 +66,8 @@ class Synchronisation:
         flip: probability of mirroring; ours.
         shift, saturation: see `Jitter`, one change for a clip; ours, those of correspondence.
         gain: sound is scaled within 1 ± this, never into clipping; ours, that of correspondence.
+        noise: share of rows with white noise added, 10 to 40 dB below the sound; published 0.
+        mask_bands, mask_seconds: widest masks of SpecAugment over bands and time, two of each; published 0, which is off.
         audio_grid: guard; all sound starts on the frame grid. False lets the sounds of negatives start off it.
         both_ways: guard; False shifts the sound of hard negatives to later times only.
         min_sound: guard; share of the stretch that must not be silent; 0 is off. Ours.
@@ -93,6 +94,9 @@ class Synchronisation:
     shift: float = 32 / 255
     saturation: float = 0.5
     gain: float = 0.1
+    noise: float = 0.0
+    mask_bands: int = 0
+    mask_seconds: float = 0.0
     audio_grid: bool = True
     both_ways: bool = True
     min_sound: float = 0.25
@@ -102,12 +106,11 @@ class Synchronisation:
     def __post_init__(self) -> None:
         check_range(self, 2, 1024, "frames")
         check_range(self, 0.01, 10, "step_seconds")
-        check_range(self, 8_000, 192_000, "audio_rate")
-        check_choice(self, "features", FEATURES)
+        check_hearing(self)
         check_range(self, 4, 1024, "group")
         if self.group % 2:
             raise ValueError(f"group = {self.group}: must be even, half of its rows are negatives")
-        check_range(self, 0, 1, "hard", "super_hard", "flip", "shift", "saturation", "gain", "min_sound")
+        check_range(self, 0, 1, "hard", "super_hard", "flip", "shift", "saturation", "min_sound")
         check_range(self, 0, 1 - self.hard + 1e-9, "super_hard")
         check_range(self, 0, 10**15, "hard_after")
         check_range(self, 0, 60, "hard_gap_seconds")
@@ -240,11 +243,11 @@ class Synchronisation:
         swap = swap_partners(draws, media.sources, group=self.group, swapping=roles.swapping)
         partner = torch.from_numpy(swap.partner).to(device)
         views = clip_views(self, draws, frames=self.frames)
-        sound, heard = amplify(media.audio.index_select(0, partner), draws, gain=self.gain)
+        sound, heard = hear(self, media.audio, draws, row=swap.partner)
         return PretextBatch(
             inputs={
                 "video": render(media.pictures, views),
-                "audio": show(sound, self.features, self.audio_rate),
+                "audio": sound[:, 0],
                 "kind": torch.from_numpy(roles.kind).to(device),
             },
             targets=torch.from_numpy(swap.corresponds.astype(np.int64)).to(device),

@@ -19,6 +19,7 @@ from unreel.pipelines.draws import Draws
 from unreel.pipelines.loader import Loader
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.normalise import denormalise
+from unreel.pipelines.pretext.listening import UNCHANGED
 from unreel.pipelines.pretext.task import PretextBatch
 from unreel.tools.abilities.ability import Ability, Examined
 from unreel.tools.drawing import GOOD, INK, Line, beside, enlarged, heat, stacked, words
@@ -58,7 +59,7 @@ def localise_sound(examined: Examined) -> Ability | None:
     objective = cast(Correspondence, examined.loaded.objective)
     if not isinstance(objective.head, MapHead):
         return None
-    plain = {"flip": 0.0, "shift": 0.0, "saturation": 0.0, "gain": 0.0}
+    plain = {"flip": 0.0, "shift": 0.0, "saturation": 0.0, **UNCHANGED}
     first = examined.untrained()
     models: dict[str, tuple[Correspondence, Mapping[str, nn.Module]]] = {
         TRAINED: (objective, examined.loaded.towers),

@@ -31,7 +31,7 @@ def _words(batch: PretextBatch, row: int) -> list[Line]:
     lines: list[Line] = [(f"clip from frame {facts['clip_start']}", INK)]
     names = ("upper", "lower")
     for slot, (name, target) in enumerate(zip(names, batch.targets[row].tolist(), strict=True)):
-        start, level = facts["audio_start"][slot], decibels(facts["levels"][slot])
+        start, level = facts["audio_start"][slot], decibels(facts["level"][slot])
         moved = "its own sound (1)" if target else f"{facts['shift_frames']:+d} frames off (0)"
         lines.append((f"{name}: {moved}, from sample {start}, {level:.0f} dB", GOOD if target else BAD))
     return lines

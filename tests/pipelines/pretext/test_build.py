@@ -9,7 +9,7 @@ import torch
 
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.media import MediaBatch
-from unreel.pipelines.ops import cpu_loops
+from unreel.pipelines.ops import cpu_loops, sound_loops
 from unreel.pipelines.ops.yuv import PlanarYuv
 from unreel.pipelines.pretext import TASKS, PretextTask, make_task
 
@@ -39,13 +39,12 @@ def planes_like(frames: torch.Tensor) -> PlanarYuv:
 def launches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each call of the compiled loops."""
     seen: list[int] = []
-    loops = cpu_loops.render_views
 
-    def counting(*arguments: object) -> object:
-        seen.append(1)
-        return loops(*arguments)
+    def counted(loop: Callable) -> Callable:
+        return lambda *arguments: (seen.append(1), loop(*arguments))[1]
 
-    monkeypatch.setattr(cpu_loops, "render_views", counting)
+    for module, name in ((cpu_loops, "render_views"), (sound_loops, "band_powers"), (sound_loops, "measure")):
+        monkeypatch.setattr(module, name, counted(getattr(module, name)))
     return seen
 
 

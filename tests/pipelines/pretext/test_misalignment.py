@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.guards import GUARDS
+from unreel.pipelines.ops import Sounds
 from unreel.pipelines.pretext import Misalignment
 from unreel.shards.errors import PlanImpossible
 
@@ -55,12 +56,15 @@ def test_what_is_heard_is_what_the_label_says(
 ) -> None:
     task = replace(SMALL, gain=0)
     heard: list[torch.Tensor] = []
-    monkeypatch.setattr(
-        "unreel.pipelines.pretext.misalignment.show", lambda sound, *_: heard.append(sound) or sound
-    )
+
+    def listen(sound: torch.Tensor, _features: str, _rate: int, sounds: Sounds) -> torch.Tensor:
+        heard.append(sound[sounds.row[:, None], 0, sounds.start])
+        return torch.zeros(*sounds.start.shape, 1, 1, 1)
+
+    monkeypatch.setattr("unreel.pipelines.pretext.listening.show", listen)
     media, draws = film(task, clips_of(sidecar, 40, rate=rate, frames=90), sing=sing_time)
     batch = task.build(media, draws)
-    begins = (heard[0][:, :, 0, 0] * 1e6).round().numpy()
+    begins = (heard[0] * 1e6).round().numpy()
     assert np.abs(begins - batch.facts["audio_start"]).max() <= 1, "f32 holds the ramp to a sample"
     frame = begins * rate[0] / rate[1] / 48_000
     true = np.take_along_axis(frame, batch.targets.argmax(1)[:, None].numpy(), 1)[:, 0]
@@ -74,7 +78,7 @@ def test_what_is_heard_is_what_the_label_says(
 def test_no_place_level_or_phase_tells_the_label(sidecar: Callable, batch_of: Callable) -> None:
     batch = batch_of(SMALL, clips_of(sidecar, 480))
     labels = batch.targets.numpy().ravel()
-    for name in ("audio_start", "levels", "sounding", "audio_phase"):
+    for name in ("audio_start", "level", "sounding", "audio_phase"):
         assert abs(told(batch.facts[name].ravel().astype(float), labels)) < 3.5, name
 
 
