@@ -35,7 +35,7 @@ def _run(pictures: Pictures, views: Views, out: Tensor) -> None:
     held = [part.contiguous() for part in parts]
     addresses = held[0].data_ptr(), held[1].data_ptr()
     jobs, down, along = job_table(pictures, views, _down_table, _along_table)
-    near = loops.has_shuffle() and bool(along[1].max() <= loops.REACH + 1)
+    loads = _loads(along[1]) if loops.has_shuffle() else 0
     sharp = np.zeros(1, np.float32).repeat(len(jobs))
     shares = blur_taps(sharp if views.blur is None else views.blur.ravel())
     colours = np.concatenate([part.reshape(len(jobs), -1) for part in affine(views.colour)], 1)
@@ -54,7 +54,7 @@ def _run(pictures: Pictures, views: Views, out: Tensor) -> None:
             jobs,
             views.size,
             along,
-            near,
+            loads,
             down,
             coefficients(),
             colours,
@@ -65,6 +65,12 @@ def _run(pictures: Pictures, views: Views, out: Tensor) -> None:
         )
 
     share(work, len(jobs), values=out.numel())
+
+
+def _loads(offset: NDArray[np.int32]) -> int:
+    """How many loads hold all taps of any block; 0 where the most do not."""
+    loads = int(offset.max()) // loops.REACH + 1
+    return loads if loads <= loops.LOADS else 0
 
 
 def _with_mirrors(taps: Taps) -> tuple[NDArray[np.int64], NDArray[np.int16], NDArray[np.int64]]:
@@ -87,5 +93,6 @@ def _along_table(taps: Taps) -> Table:
     weight = weight.reshape(*first.shape, -1, 2).swapaxes(2, 3)
     base = first.min(2)
     offset = ((first - base[..., None])[..., None] + np.arange(2)).astype(np.int32).reshape(*base.shape, 16)
-    mask = np.minimum(offset, 255).astype(np.uint8)
+    away = offset[:, :, None] - loops.REACH * np.arange(loops.LOADS)[:, None]
+    mask = np.where((away >= 0) & (away < loops.REACH), away, 255).astype(np.uint8)
     return base, offset, mask, np.ascontiguousarray(weight).reshape(*base.shape, -1, 16), bits

@@ -7,7 +7,7 @@ products of pairs are added at once. Addresses are int64: numba counts reference
 short loops took longer than the work (9 µs against 0.6 to part 112 rows into their channels).
 """
 
-from functools import cache
+from functools import cache, reduce
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +16,7 @@ from numba import carray, njit, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
 
-__all__ = ["BLOCK", "REACH", "has_shuffle", "render_views"]
+__all__ = ["BLOCK", "LOADS", "REACH", "has_shuffle", "render_views"]
 
 BLOCK: Final = 8
 """Pixels of a line that are made at once."""
@@ -27,8 +27,11 @@ SPAN: Final = 32
 PAD: Final = 64
 """Bytes behind each line and plane of scratch: blocks are read and written whole."""
 
-REACH: Final = 14
-"""Furthest first tap of a block from its least, in pixels, that one load of 16 bytes still holds with its pair."""
+REACH: Final = 16
+"""Bytes of a load that pixels are shuffled out of; a block whose taps lie further apart takes two."""
+
+LOADS: Final = 2
+"""Most loads that are shuffled: taps that reach further than both are fetched one by one."""
 
 # Columns as `jobs.JOB_FIELDS` has them.
 _FRAME, _COLOURS, _HEIGHT, _WIDTH, _DOWN, _ALONG, _TRANSPOSE, _RADIUS, _TARGET, _TOP_LEFT = range(10)
@@ -96,12 +99,14 @@ def _finish(builder: Any, total: Any, bits: Any, target: Any) -> None:
     _store(builder, builder.trunc(shifted, ir.VectorType(_I8, BLOCK)), target)
 
 
-def _shuffled(builder: Any, source: Any, order: Any) -> Any:
-    pixels = _load(builder, source, _BYTES16)
+def _shuffled(builder: Any, source: Any, orders: list[Any]) -> Any:
+    """Bytes out of as many loads as there are orders: where one order is above 127 it gives zero, and another the byte."""
+    parts = [_load(builder, builder.add(source, _I64(REACH * n)), _BYTES16) for n in range(len(orders))]
     if _has("ssse3"):
-        return _call(builder, "llvm.x86.ssse3.pshuf.b.128", _BYTES16, pixels, order)
-    # Never run: without the instruction lines are not resized by shuffles.
-    return pixels
+        name = "llvm.x86.ssse3.pshuf.b.128"
+        parts = [_call(builder, name, _BYTES16, *pair) for pair in zip(parts, orders, strict=True)]
+    # Else never run: without the instruction lines are not resized by shuffles.
+    return reduce(builder.or_, parts)
 
 
 def _gathered(builder: Any, source: Any, offset: Any) -> Any:
@@ -114,7 +119,7 @@ def _gathered(builder: Any, source: Any, offset: Any) -> Any:
     return pixels
 
 
-def _make_along(pairs: int) -> Any:
+def _make_along(pairs: int, loads: int) -> Any:
     """Eight pixels of each of many lines; shuffle and weights stay in registers from line to line."""
 
     def _along(
@@ -128,7 +133,7 @@ def _make_along(pairs: int) -> Any:
         target: Any,
         target_pitch: Any,
     ) -> Any:
-        """`source`: the block's least first tap in the first line, `mask`: the shuffle, `weight` `[pairs, 16]`."""
+        """`source`: the block's least first tap in the first line, `mask`: shuffles `[loads, 16]`, `weight` `[pairs, 16]`."""
 
         def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             source, pitch, count, mask, weight, bits, target, target_pitch = args
@@ -136,12 +141,12 @@ def _make_along(pairs: int) -> Any:
             weights = [
                 _load(builder, builder.add(weight, _I64(32 * pair)), _WORDS16) for pair in range(pairs)
             ]
-            order = _load(builder, mask, _BYTES16)
+            orders = [_load(builder, builder.add(mask, _I64(16 * n)), _BYTES16) for n in range(loads)]
             with cgutils.for_range(builder, count) as loop:
                 line, total = builder.add(source, builder.mul(loop.index, pitch)), half
                 for pair, shares in enumerate(weights):
                     at = builder.add(line, _I64(2 * pair))
-                    pixels = _shuffled(builder, at, order)
+                    pixels = _shuffled(builder, at, orders)
                     total = builder.add(total, _products(builder, pixels, shares))
                 _finish(builder, total, bits, builder.add(target, builder.mul(loop.index, target_pitch)))
             return context.get_dummy_value()
@@ -151,7 +156,8 @@ def _make_along(pairs: int) -> Any:
     return _intrinsic(_along)
 
 
-_along_1, _along_2, _along_3 = (_make_along(pairs) for pairs in (1, 2, 3))
+_along_1, _along_2, _along_3 = (_make_along(pairs, 1) for pairs in (1, 2, 3))
+_wide_3, _wide_4, _wide_5 = (_make_along(pairs, 2) for pairs in (3, 4, 5))
 
 
 @_intrinsic
@@ -320,20 +326,26 @@ def _unpack_rgb(pixels, extent, job, shifted, lines, pitch, spare):
 
 
 @njit(nogil=True)
-def _resize_along(lines, count, pitch, number, table, near, target, target_pitch):
-    """`count` lines at `lines` into as many at `target`."""
+def _resize_along(lines, count, pitch, number, table, loads, target, target_pitch):
+    """`count` lines at `lines` into as many at `target`; `loads`: how many of them a block is shuffled out of, 0 for none."""
     base, offset, mask, weight, bits = table
     blocks, pairs, shift = base.shape[1], weight.shape[2], bits[number]
     for block in range(blocks):
         place = blocks * number + block
         at, to = lines + base[number, block], target + BLOCK * block
-        order, w = mask.ctypes.data + 16 * place, weight.ctypes.data + 32 * pairs * place
-        if near and pairs == 1:
+        order, w = mask.ctypes.data + 16 * LOADS * place, weight.ctypes.data + 32 * pairs * place
+        if loads == 1 and pairs == 1:
             _along_1(at, pitch, count, order, w, shift, to, target_pitch)
-        elif near and pairs == 2:
+        elif loads == 1 and pairs == 2:
             _along_2(at, pitch, count, order, w, shift, to, target_pitch)
-        elif near and pairs == 3:
+        elif loads == 1 and pairs == 3:
             _along_3(at, pitch, count, order, w, shift, to, target_pitch)
+        elif loads == 2 and pairs == 3:
+            _wide_3(at, pitch, count, order, w, shift, to, target_pitch)
+        elif loads == 2 and pairs == 4:
+            _wide_4(at, pitch, count, order, w, shift, to, target_pitch)
+        elif loads == 2 and pairs == 5:
+            _wide_5(at, pitch, count, order, w, shift, to, target_pitch)
         else:
             far = offset.ctypes.data + 64 * place
             for line in range(count):
@@ -483,7 +495,7 @@ def render_views(
     jobs,
     size,
     along,
-    near,
+    loads,
     down,
     coefficients,
     affine,
@@ -500,8 +512,8 @@ def render_views(
         shifted: whether channels are cut at places of their own.
         jobs: i64 `[N, columns]`, see `jobs.py`.
         size: (height, width) of the result.
-        along: base i64 `[K, blocks]`, offset i32 and mask u8 `[K, blocks, 16]`, weight i16 `[K, blocks, pairs, 16]`, bits i64 `[K]`.
-        near: whether `mask` holds all offsets and this processor shuffles by it.
+        along: base i64 `[K, blocks]`, offset i32 `[K, blocks, 16]`, mask u8 `[K, blocks, LOADS, 16]`, weight i16 `[K, blocks, pairs, 16]`, bits i64 `[K]`.
+        loads: how many loads `mask` needs to reach all offsets, 0 where it does not or this processor has no shuffle.
         down: first i64 `[K, size]`, weight i16 `[K, size, pairs, 2]`, bits i64 `[K]`.
         coefficients: f32 `[C, 8]`, see `yuv.coefficients`.
         affine: f32 `[N, 21]`: matrix, offset and pull, see `colour.affine`.
@@ -528,7 +540,7 @@ def render_views(
         else:
             _unpack_rgb(pixels[0], extent, job, shifted, lines, line, lines + 3 * tallest * line)
         rows = narrow.ctypes.data
-        _resize_along(lines, 3 * job[_HEIGHT], line, job[_ALONG], along, near, rows, pitch)
+        _resize_along(lines, 3 * job[_HEIGHT], line, job[_ALONG], along, loads, rows, pitch)
         picture = pictures.ctypes.data
         _resize_down(rows, pitch, job[_DOWN], down, width, picture, plane)
         if job[_TRANSPOSE]:

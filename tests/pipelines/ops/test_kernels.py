@@ -99,7 +99,7 @@ def test_cuts_of_several_sizes_and_between_pixels(seed: int, planar: bool, betwe
 
 
 @pytest.mark.parametrize("planar", [False, True])
-@pytest.mark.parametrize("size", [8, 24, 64, 96, 112, 200])
+@pytest.mark.parametrize("size", [8, 24, 32, 36, 48, 64, 96, 112, 200])
 @pytest.mark.parametrize("side", [24, 112, 128])
 def test_sizes_of_recipes(planar: bool, size: int, side: int) -> None:
     pixel = pixels(np.random.default_rng(size), (2, 2, 128, 128), planar)

@@ -47,7 +47,9 @@ def test_noise_comes_to_the_share_of_rows_that_is_asked_for() -> None:
     assert 40 <= (plain != noisy).flatten(1).any(1).sum() <= 80
 
 
-@pytest.mark.parametrize("change", [{"noise": 1.5}, {"mask_bands": -1}, {"mask_seconds": 61.0}, {"gain": 2.0}])
+@pytest.mark.parametrize(
+    "change", [{"noise": 1.5}, {"mask_bands": -1}, {"mask_seconds": 61.0}, {"gain": 2.0}]
+)
 def test_a_wrong_setting_is_named(change: dict) -> None:
     with pytest.raises(ValueError, match=rf"{next(iter(change))} = .*: must lie between"):
         replace(PLAIN, **change)
