@@ -46,20 +46,28 @@ def tiny_video(
     channels: Sequence[int] = (16, 32, 64, 128),
     embed_dim: int = 128,
     grid: int = 2,
+    moments: int = 1,
+    halvings: int | None = None,
     pooling: Pooling = "mean",
     standardise: bool = False,
     motion: Motion = "none",
     norm: Norm = "batch",
 ) -> Tower:
-    """A clip tower of 3x3x3 convolutions, which halve time as well. Arguments as in `tiny_frame`.
+    """A clip tower of 3x3x3 convolutions, which halve height and width. Arguments as in `tiny_frame`.
 
-    With `standardise` each frame is standardised by itself, which takes away what changes from frame to frame only.
-    `motion`, after it, shows what changes in place of what is there: see `MotionEncoding`.
+    Args:
+        moments: cells along time that the last map is pooled to: with 1 the embedding says what happened, with more
+            also when.
+        halvings: how many stages, the last ones, halve time as well; by default all.
+        standardise: each frame by itself, which takes away what changes from frame to frame only.
+        motion: after that, shows what changes in place of what is there, see `MotionEncoding`.
     """
     spec = InputSpec(kind="video", channels=3, size=(16, 64, 64))
     first = {"standardise": Stage(_FrameNorm(), 3, (1, 1, 1))} if standardise else {}
-    maps = {**first, **motion_stage(motion), **_stages((3, *channels), dims=3)}
-    return pooled_tower(spec, maps, embed_dim=embed_dim, grid=grid, pooling=pooling, norm=norm)
+    maps = {**first, **motion_stage(motion), **_stages((3, *channels), dims=3, halvings=halvings)}
+    return pooled_tower(
+        spec, maps, embed_dim=embed_dim, grid=grid, moments=moments, pooling=pooling, norm=norm
+    )
 
 
 def tiny_audio(
@@ -86,20 +94,30 @@ class _FrameNorm(nn.Module):
         return functional.instance_norm(x.flatten(1, 2)).view_as(x)
 
 
-def _stages(channels: Sequence[int], *, dims: int) -> dict[str, Stage]:
-    """`conv1` … `convN` between neighbouring counts of `channels`; the first sees 5 pixels, the others 3."""
-    stages = {}
+def _stages(channels: Sequence[int], *, dims: int, halvings: int | None = None) -> dict[str, Stage]:
+    """`conv1` … `convN` between neighbouring counts of `channels`; the first sees 5 pixels, the others 3.
+
+    Every stage halves height and width; of clips, the last `halvings` stages halve time as well.
+    """
+    count = len(channels) - 1
+    halvings = count if halvings is None else halvings
+    if not 0 <= halvings <= count:
+        raise ValueError(f"halvings {halvings} of {count} stages: choose 0 to {count}")
+    stages, pace = {}, 1
     for number, pair in enumerate(pairwise(channels), start=1):
-        layer = _convolution(*pair, size=5 if number == 1 else 3, dims=dims)
-        stages[f"conv{number}"] = Stage(layer, pair[1], (2**number,) * dims)
+        step = 2 if number > count - halvings else 1
+        pace *= step
+        layer = _convolution(*pair, size=5 if number == 1 else 3, dims=dims, step=step)
+        along = (pace,) if dims == 3 else ()
+        stages[f"conv{number}"] = Stage(layer, pair[1], (*along, 2**number, 2**number))
     return stages
 
 
-def _convolution(fan_in: int, fan_out: int, *, size: int, dims: int) -> nn.Module:
+def _convolution(fan_in: int, fan_out: int, *, size: int, dims: int, step: int) -> nn.Module:
     if dims == 2:
         layer: nn.Module = nn.Conv2d(fan_in, fan_out, size, stride=2, padding=size // 2, bias=False)
         return nn.Sequential(layer, nn.BatchNorm2d(fan_out), nn.ReLU(inplace=True))
     layer = nn.Conv3d(
-        fan_in, fan_out, (3, size, size), stride=2, padding=(1, size // 2, size // 2), bias=False
+        fan_in, fan_out, (3, size, size), stride=(step, 2, 2), padding=(1, size // 2, size // 2), bias=False
     )
     return nn.Sequential(layer, nn.BatchNorm3d(fan_out), nn.ReLU(inplace=True))

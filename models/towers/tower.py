@@ -131,40 +131,44 @@ def pooled_tower(
     *,
     embed_dim: int,
     grid: int,
+    moments: int = 1,
     pooling: Pooling,
     norm: Norm,
 ) -> Tower:
     """A tower whose last map becomes the embedding; the arguments are those of `Tower` and of `embedding`."""
     channels = list(maps.values())[-1].channels
-    embed = embedding(channels, embed_dim=embed_dim, grid=grid, pooling=pooling, dims=len(spec.axes))
-    width = embed_dim or channels * grid ** min(len(spec.axes), 2)
+    embed = embedding(
+        channels, embed_dim=embed_dim, grid=grid, moments=moments, pooling=pooling, dims=len(spec.axes)
+    )
+    width = embed_dim or channels * moments * grid ** min(len(spec.axes), 2)
     return Tower(maps, {"embed": embed}, inputs=(spec,), embed_dim=width, norm=norm)
 
 
 def embedding(
-    channels: int, *, embed_dim: int, grid: int, pooling: Pooling = "mean", dims: int = 2
+    channels: int, *, embed_dim: int, grid: int, moments: int = 1, pooling: Pooling = "mean", dims: int = 2
 ) -> nn.Sequential:
     """The stage `embed`: a map pooled to `grid` cells along height and along width → linear, batch norm, ReLU.
 
     A grid of 1 is global pooling: it says what is seen and not where. Order in time is about where things are, and
     AlexNet, with which shuffle-and-learn was published, flattens its last 6x6 map; so frame towers keep a grid by
-    default. The time of a clip is pooled away. The published tower has batch norm and ReLU throughout: without them
+    default. The time of a clip is pooled to `moments` cells, by default away. The published tower has batch norm and ReLU throughout: without them
     here, 250 steps of shuffle-and-learn on a generated world stay at chance (.50), with them they reach .72.
 
     Args:
         channels: channels of the map, `[B, C, N]`, `[B, C, H, W]` or `[B, C, T, H, W]` by `dims`.
         embed_dim: length of the embedding; 0 for the cells as they are, `channels * grid²` numbers.
         grid: cells along each side.
+        moments: cells along time, of clips alone.
         pooling: over each cell, `mean` or `max`.
         dims: axes of the map.
     """
     if pooling not in _POOLS:
         raise ValueError(f"pooling {pooling!r}: choose one of {', '.join(_POOLS)}")
-    cells = (grid,) if dims == 1 else (1,) * (dims - 2) + (grid, grid)
+    cells = (grid,) if dims == 1 else (moments,) * (dims - 2) + (grid, grid)
     flat = [_POOLS[pooling][dims](cells), nn.Flatten()]
     if not embed_dim:
         return nn.Sequential(*flat)
-    linear = nn.Linear(channels * grid ** min(dims, 2), embed_dim, bias=False)
+    linear = nn.Linear(channels * moments * grid ** min(dims, 2), embed_dim, bias=False)
     return nn.Sequential(*flat, linear, nn.BatchNorm1d(embed_dim), nn.ReLU())
 
 

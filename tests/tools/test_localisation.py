@@ -1,5 +1,7 @@
 """Maps over frames: what counts as right, and where the object is in the cut that a tower saw."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,14 @@ def test_a_maximum_is_right_on_the_disc_and_nowhere_else() -> None:
     cells = localisation._cells_on(maps)[0]
     assert found["any cell"].value == pytest.approx(cells.mean())
     assert cells.sum() == 1, "a disc of 0.1 holds the middle of one cell of 0.125"
+
+
+def test_a_cell_is_where_it_looks_and_not_where_an_even_split_has_it() -> None:
+    maps = maps_with([(1, 6)], [(0.75, 0.125, 0.05)])
+    (even,) = localisation._figures(replace(maps, objects=np.array([[0.8125, 0.1875, 0.05]]))).values()
+    assert even["trained"].value == 1, "cell (1, 6) of 8 by 8 has its middle there"
+    (found,) = localisation._figures(replace(maps, shift=(-0.0625, -0.0625))).values()
+    assert found["trained"].value == 1, "half a cell up and left"
 
 
 def test_frames_whose_object_is_not_known_or_out_of_sight_are_left_out() -> None:

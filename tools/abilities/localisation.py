@@ -1,7 +1,7 @@
 """Where a sound is seen: maps of a correspondence run over held-out frames, and how often their maximum is right."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, nan
 from typing import Final, cast
 
@@ -15,6 +15,8 @@ from unreel.models.evaluation import Estimate, bootstrap
 from unreel.models.evaluation.scores import mean
 from unreel.models.objectives import Correspondence
 from unreel.models.objectives.correspondence import MapHead
+from unreel.models.towers import Tower
+from unreel.models.towers.field import field_shift
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.loader import Loader
 from unreel.pipelines.media import MediaBatch
@@ -29,8 +31,8 @@ from unreel.tools.twin import with_settings
 __all__ = ["localise_sound"]
 
 _ABOUT: Final = (
-    "Each frame with its own sound; the cell of the map at which they go together most is the answer. It is right when its "
-    "middle lies on the disc of the object."
+    "Each frame with its own sound; the cell of the map at which they go together most is the answer. It is right when the "
+    "middle of what it looks at lies on the disc of the object."
 )
 _CHANCE: Final = "any cell"
 _MIDDLE: Final = "middle of the picture"
@@ -49,6 +51,8 @@ class _Maps:
     scores: Mapping[str, NDArray[np.float32]]
     objects: NDArray[np.float64]
     sources: list[str]
+    shift: tuple[float, float] = (0.0, 0.0)
+    """How far the cells look from where an even split has them, down and right, in sides of the frame: see `field_shift`."""
 
 
 def localise_sound(examined: Examined) -> Ability | None:
@@ -68,7 +72,15 @@ def localise_sound(examined: Examined) -> Ability | None:
     with examined.held_out(with_settings(examined.loaded.task, **plain)) as loader:
         steps = range(ceil(_PASSES * loader.samples / loader.batch_size))
         maps = _joined([_maps(models, loader, step) for step in steps])
+    maps = replace(
+        maps, shift=_shift(objective, cast(Tower, examined.loaded.towers["frame"]), maps.frames.shape[1])
+    )
     return Ability(figures=_figures(maps), picture=_picture(maps), about=_ABOUT)
+
+
+def _shift(objective: Correspondence, tower: Tower, side: int) -> tuple[float, float]:
+    down, right = field_shift(tower, (side, side), objective.stage)
+    return down / side, right / side
 
 
 @torch.no_grad()
@@ -128,13 +140,13 @@ def _figures(maps: _Maps) -> dict[str, dict[str, Estimate]]:
 
 
 def _cells_on(maps: _Maps) -> NDArray[np.bool_]:
-    """Cells whose middle lies on the object's disc, bool `[R, h, w]`."""
+    """Cells the middle of whose field lies on the object's disc, bool `[R, h, w]`."""
     lines, columns = maps.scores[TRAINED].shape[1:]
     down, right = np.meshgrid(
         (np.arange(lines) + 0.5) / lines, (np.arange(columns) + 0.5) / columns, indexing="ij"
     )
     x, y, radius = (column[:, None, None] for column in maps.objects.T)
-    return np.hypot(right - x, down - y) <= radius
+    return np.hypot(right + maps.shift[1] - x, down + maps.shift[0] - y) <= radius
 
 
 def _hits(scores: NDArray[np.float32], on: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -160,16 +172,26 @@ def _card(maps: _Maps, row: int) -> Image.Image:
     # `heat` puts its first line at the bottom.
     low, high = float(scores.min()), float(scores.max())
     picture = heat(scores[::-1], low=low, high=high, width=_SIDE, height=_SIDE)
-    for image in (frame, picture):
-        _mark(ImageDraw.Draw(image), maps, row)
+    _mark(ImageDraw.Draw(frame), maps, row, shift=(0.0, 0.0), field=maps.shift)
+    # The map is drawn cell by cell: there the object moves instead.
+    _mark(ImageDraw.Draw(picture), maps, row, shift=maps.shift, field=(0.0, 0.0))
     return beside([frame, picture], gap=2)
 
 
-def _mark(draw: ImageDraw.ImageDraw, maps: _Maps, row: int) -> None:
-    x, y, radius = maps.objects[row] * _SIDE
+def _mark(
+    draw: ImageDraw.ImageDraw,
+    maps: _Maps,
+    row: int,
+    *,
+    shift: tuple[float, float],
+    field: tuple[float, float],
+) -> None:
+    """The object, moved against `shift`, and the maximum, moved along `field`."""
+    x, y, radius = (maps.objects[row] - (shift[1], shift[0], 0)) * _SIDE
     if not np.isnan(x):
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=GOOD, width=2)
     scores = maps.scores[TRAINED][row]
     line, column = np.unravel_index(scores.argmax(), scores.shape)
-    right, down = (column + 0.5) * _SIDE / scores.shape[1], (line + 0.5) * _SIDE / scores.shape[0]
+    right = ((column + 0.5) / scores.shape[1] + field[1]) * _SIDE
+    down = ((line + 0.5) / scores.shape[0] + field[0]) * _SIDE
     draw.ellipse((right - 4, down - 4, right + 4, down + 4), fill=(255, 255, 255), outline=INK)
