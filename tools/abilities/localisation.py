@@ -72,9 +72,7 @@ def localise_sound(examined: Examined) -> Ability | None:
     with examined.held_out(with_settings(examined.loaded.task, **plain)) as loader:
         steps = range(ceil(_PASSES * loader.samples / loader.batch_size))
         maps = _joined([_maps(models, loader, step) for step in steps])
-    maps = replace(
-        maps, shift=_shift(objective, cast(Tower, examined.loaded.towers["frame"]), maps.frames.shape[1])
-    )
+    maps = replace(maps, shift=_shift(objective, examined.loaded.towers["frame"], maps.frames.shape[1]))
     return Ability(figures=_figures(maps), picture=_picture(maps), about=_ABOUT)
 
 
