@@ -7,6 +7,7 @@ from typing import Final
 import torch
 from torch import nn
 
+from unreel.models.objectives import Objective
 from unreel.pipelines.pretext.task import PretextBatch
 
 __all__ = ["teach_objective"]
@@ -35,4 +36,6 @@ def teach_objective(
             optimiser.zero_grad()
             torch.autograd.backward(objective(towers, batch).loss)
             optimiser.step()
+            if isinstance(objective, Objective):
+                objective.follow(towers)
     return objective.eval()

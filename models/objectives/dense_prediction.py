@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from unreel.models.objectives.objective import Objective, valid_rows
 from unreel.models.objectives.outcome import Rankings
+from unreel.models.objectives.peers import Shares, gathered, shares_of
 from unreel.models.towers import Tower
 from unreel.pipelines.pretext.task import PretextBatch
 
@@ -27,17 +28,25 @@ class DensePrediction(Objective):
         width: channels of features and state; published 256. Towers end in a ReLU, and the published features are taken
             before it: a linear layer of ours behind the tower gives features of both signs.
         dropout: on the state; published 0.1.
+        across_ranks: whether the blocks of all ranks are candidates, with gradients; else those of a rank's own clips.
     """
 
     towers: ClassVar[tuple[str, ...]] = ("video",)
     readout: ClassVar[Literal["head", "whole"]] = "whole"
 
     def __init__(
-        self, towers: Mapping[str, Tower], *, stage: str = "", width: int = 256, dropout: float = 0.1
+        self,
+        towers: Mapping[str, Tower],
+        *,
+        stage: str = "",
+        width: int = 256,
+        dropout: float = 0.1,
+        across_ranks: bool = False,
     ) -> None:
         super().__init__()
         tower = towers["video"]
         self.stage = tower.map_stage(stage or None)
+        self.across_ranks = across_ranks
         self.project = nn.Conv2d(tower.channels[self.stage], width, kernel_size=1)
         self.aggregate = ConvGru(width, dropout=dropout)
         self.predict = nn.Sequential(
@@ -53,15 +62,18 @@ class DensePrediction(Objective):
         steps = batch.targets.shape[1]
         guesses = self.guess(features[:, :-steps], steps)
         truth = features[:, -steps:]
-        clips, _, _, height, width = truth.shape
-        scores = _flat(guesses) @ _flat(truth).T
-        own = torch.arange(len(scores), device=scores.device)
+        _, _, _, height, width = truth.shape
+        said, candidates = _flat(guesses), _flat(truth)
         valid = batch.valid.repeat_interleave(steps * height * width)
-        scores = scores.masked_fill(~valid, -torch.inf) if not valid.all() and valid.any() else scores
+        shares = shares_of(len(said)) if self.across_ranks else Shares(0, (len(said),))
+        usable = gathered(valid.to(torch.uint8), shares).bool()
+        scores = said @ gathered(candidates, shares).T
+        own = shares.first + torch.arange(len(scores), device=scores.device)
+        scores = scores.masked_fill(~usable, -torch.inf) if not usable.all() and usable.any() else scores
         losses = functional.cross_entropy(scores, own, reduction="none")
         found = {
-            name: _contest(scores.detach(), members)
-            for name, members in _rivals(clips, steps, height * width, scores.device)
+            name: _contest(scores.detach(), own, members)
+            for name, members in _rivals(own, shares.total, steps, height * width)
         }
         return Rankings(
             loss=torch.where(valid, losses, 0).sum() / valid.sum().clamp(min=1),
@@ -114,21 +126,22 @@ def _flat(features: Tensor) -> Tensor:
     return features.flatten(3).transpose(2, 3).flatten(0, 2).float()
 
 
-def _rivals(clips: int, steps: int, places: int, device: torch.device) -> list[tuple[str, Tensor]]:
-    """Kind → which candidates (columns) stand against which prediction (row) beside its own, bool `[M, M]`."""
-    number = torch.arange(clips * steps * places, device=device)
+def _rivals(own: Tensor, total: int, steps: int, places: int) -> list[tuple[str, Tensor]]:
+    """Kind → which candidates (columns) stand against which prediction (row) beside its own, bool `[M, total]`."""
+    number = torch.arange(total, device=own.device)
     clip, place = number // (steps * places), number % places
-    same_clip, same_place = clip[:, None] == clip, place[:, None] == place
-    own = number[:, None] == number
+    same_clip, same_place = clip[own][:, None] == clip, place[own][:, None] == place
+    itself = own[:, None] == number
     return [
-        ("all", ~own),
+        ("all", ~itself),
         ("other places", same_clip & ~same_place),
-        ("other steps", same_clip & same_place & ~own),
+        ("other steps", same_clip & same_place & ~itself),
         ("other clips", ~same_clip),
     ]
 
 
-def _contest(scores: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor]:
-    """1 where the own candidate (the diagonal) beats all rivals, and the chance of it by guessing: f32 `[M]` twice."""
+def _contest(scores: Tensor, own: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor]:
+    """1 where the own candidate beats all rivals, and the chance of it by guessing: f32 `[M]` twice."""
     best = scores.masked_fill(~rivals, -torch.inf).amax(dim=1)
-    return (scores.diagonal() > best).float(), 1 / (1 + rivals.sum(dim=1))
+    found = scores.gather(1, own[:, None])[:, 0]
+    return (found > best).float(), 1 / (1 + rivals.sum(dim=1))

@@ -47,6 +47,9 @@ class Objective(nn.Module):
     def forward(self, towers: Mapping[str, nn.Module], batch: PretextBatch) -> Outcome:
         raise NotImplementedError
 
+    def follow(self, towers: Mapping[str, nn.Module]) -> None:
+        """A step has moved the weights; what follows them slowly moves here."""
+
 
 def decide(
     logits: Tensor, targets: Tensor, *, rows: Tensor, valid: Tensor, class_weights: ClassWeights

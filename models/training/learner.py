@@ -196,6 +196,7 @@ class Learner:
         torch._foreach_mul_(gradients, factor)
 
     def _follow(self, step: int) -> None:
+        self.model.follow()
         if self.average:
             self.average.follow(self.model, step)
 

@@ -27,6 +27,10 @@ class PretextModel(nn.Module):
     def forward(self, batch: PretextBatch) -> Outcome:
         return self.objective(dict(self.towers.items()), batch)
 
+    def follow(self) -> None:
+        """A step has moved the weights; what follows them slowly moves here."""
+        self.objective.follow(dict(self.towers.items()))
+
 
 def build_task(settings: Mapping[str, Any]) -> TrainableTask:
     """The pretext task that a recipe's section `task` describes. Raises ValueError on what it does not know."""

@@ -17,6 +17,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from unreel.models.objectives.peers import beside
 from unreel.models.training.checkpoint import (
     Checkpoint,
     newest_checkpoint,
@@ -124,6 +125,7 @@ class Trainer:
         """
         with ExitStack() as stack:
             self._ranks.led(lambda: self._hold(stack, resume))
+            stack.enter_context(beside(self._ranks))
             # A launcher passes a signal on that its children were sent as well, and ends those that take too long.
             stop = stack.enter_context(stop_requests(once=launched()))
             self._begin(resume)

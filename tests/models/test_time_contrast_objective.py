@@ -111,5 +111,5 @@ def test_failed_rows_and_anchors_without_negatives_count_for_nothing(loss: str, 
 
 
 def test_wrong_choices_are_told() -> None:
-    with pytest.raises(ValueError, match="loss 'quadruplet': choose 'triplet' or 'npairs'"):
+    with pytest.raises(ValueError, match="loss 'quadruplet': choose one of triplet, npairs, infonce"):
         TimeContrast(towers_of(), loss="quadruplet")  # type: ignore[arg-type]
