@@ -409,6 +409,12 @@ def _scaled(source, share, out):
 
 
 @njit(nogil=True)
+def _widen(source, out):
+    for x in range(len(out)):
+        out[x] = np.float32(source[x])
+
+
+@njit(nogil=True)
 def _mirrored(at, size):
     at = abs(at)
     return at if at < size else 2 * (size - 1) - at
@@ -418,13 +424,15 @@ def _mirrored(at, size):
 def _blur(plane, height, width, shares, radius, room, out):
     """One plane of bytes at `plane`, blurred along rows and then columns: f32 at `out`; `room` for a plane and a row."""
     line = room + 4 * height * width
-    padded = _floats(line, width + 2 * radius)
+    padded, inside = _floats(line, width + 2 * radius), _floats(line + 4 * radius, width)
     for y in range(height):
         source = _bytes(plane + y * width, width)
-        for x in range(-radius, width + radius):
-            padded[x + radius] = np.float32(source[_mirrored(x, width)])
+        _widen(source, inside)
+        for x in range(1, radius + 1):
+            padded[radius - x] = np.float32(source[_mirrored(-x, width)])
+            padded[radius + width - 1 + x] = np.float32(source[_mirrored(width - 1 + x, width)])
         row = _floats(room + 4 * y * width, width)
-        _scaled(padded[radius : radius + width], shares[0], row)
+        _scaled(inside, shares[0], row)
         for away in range(1, radius + 1):
             near, far = (line + 4 * (radius - away)), (line + 4 * (radius + away))
             _add_scaled(_floats(near, width), _floats(far, width), shares[away], row)
