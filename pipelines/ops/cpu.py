@@ -21,9 +21,7 @@ __all__ = ["render"]
 
 def render(pictures: Pictures, views: Views) -> Tensor:
     """As `views.render`, on CPU tensors; the views fit the pictures."""
-    rows, count = views.top.shape
-    shape = (rows, count, 3) if views.layout == "TCHW" else (rows, 3, count)
-    out = torch.empty((*shape, *views.size), dtype=torch.float32)
+    out = torch.empty(views.shape, dtype=torch.float32)
     if out.numel():
         _run(pictures, views, out)
     return out.to(views.dtype)

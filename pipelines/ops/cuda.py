@@ -229,9 +229,7 @@ def _paint(
 
 def render(pictures: Pictures, views: Views) -> Tensor:
     """As `views.render`, on tensors of one CUDA device (or of the CPU in Triton's interpreter); the views fit."""
-    rows, count = views.top.shape
-    shape = (rows, count, 3) if views.layout == "TCHW" else (rows, 3, count)
-    out = torch.empty((*shape, *views.size), dtype=views.dtype, device=pictures.device)
+    out = torch.empty(views.shape, dtype=views.dtype, device=pictures.device)
     if out.numel():
         _launch(pictures, views, out)
     return out

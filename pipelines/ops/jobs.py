@@ -81,9 +81,8 @@ def _colours(pictures: Pictures) -> NDArray[np.int64]:
 
 def _targets(views: Views) -> NDArray[np.int64]:
     """Where the red of each view begins in the result, in floats, `[B, V]`."""
-    (rows, count), plane = views.top.shape, views.size[0] * views.size[1]
-    row, view = np.arange(rows)[:, None], np.arange(count)
-    return plane * (3 * (row * count + view) if views.layout == "TCHW" else 3 * row * count + view)
+    clip, view = np.divmod(np.arange(views.top.size), views.together)
+    return (views.size[0] * views.size[1] * (3 * clip * views.together + view)).reshape(views.top.shape)
 
 
 def _axis(layout: Layout, start: NDArray, views: Views, axis: int) -> tuple[Table, Any, Any]:
@@ -106,4 +105,4 @@ def _uniform(layout: Layout, extent: int, size: int) -> Table:
 
 def channel_stride(views: Views) -> int:
     """Values from a view's red to its green."""
-    return (1 if views.layout == "TCHW" else views.top.shape[1]) * views.size[0] * views.size[1]
+    return views.together * views.size[0] * views.size[1]

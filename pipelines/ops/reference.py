@@ -24,8 +24,8 @@ def render(pictures: Pictures, views: Views) -> Tensor:
     # The mean is that of the sharp picture: sums of levels are exact, sums of blurred ones are not.
     mean = planes.mean((2, 3))
     painted = paint(_blur(planes, views.blur).flatten(2), mean, views.colour)
-    out = painted.view(rows, count, 3, *views.size).to(views.dtype)
-    return out if views.layout == "TCHW" else out.transpose(1, 2).contiguous()
+    clips = painted.to(views.dtype).view(-1, views.together, 3, *views.size)
+    return clips.transpose(1, 2).contiguous().view(views.shape)
 
 
 def _cut(frames: Tensor, views: Views) -> Tensor:

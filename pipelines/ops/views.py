@@ -42,6 +42,8 @@ class Views:
         blur: f32 `[B, V]`, standard deviation of a Gaussian in pixels of the output, 0 for none; three of them must be
             less than the output's sides. Edges are mirrored.
         layout: `TCHW` gives `[B, V, 3, h, w]`, `CTHW` `[B, 3, V, h, w]`.
+        clips: with `CTHW`, how many clips of equal length the views of a row are: `[B, clips, 3, V / clips, h, w]`; None:
+            one, without a dimension of its own.
         dtype: float32, float16 or bfloat16; values are computed in float32 and rounded once.
     """
 
@@ -56,12 +58,27 @@ class Views:
     turn: NDArray[np.int64] | None = None
     blur: NDArray[np.float32] | None = None
     layout: str = "TCHW"
+    clips: int | None = None
     dtype: torch.dtype = torch.float32
 
     @property
     def extents(self) -> NDArray:
         """(height, width) of each cut, `[B, V, 2]`."""
         return np.broadcast_to(np.asarray(self.crop), (*self.top.shape, 2))
+
+    @property
+    def together(self) -> int:
+        """Views that lie beside each other in each channel of the result: those of a clip."""
+        return 1 if self.layout == "TCHW" else self.top.shape[1] // (self.clips or 1)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the result."""
+        rows, count = self.top.shape
+        if self.layout == "TCHW":
+            return rows, count, 3, *self.size
+        clips = () if self.clips is None else (self.clips,)
+        return rows, *clips, 3, self.together, *self.size
 
     @property
     def whole(self) -> bool:
@@ -85,7 +102,7 @@ class Views:
 def render(pictures: Pictures, views: Views, *, implementation: str = "auto") -> Tensor:
     """Frames as a tower takes them, normalised as `normalise.py` says.
 
-    uint8 `[B, T, H, W, 3]`, or the planes of such frames → float `[B, V, 3, *views.size]`, or as `views.layout` says.
+    uint8 `[B, T, H, W, 3]`, or the planes of such frames → float `[B, V, 3, *views.size]`, or as `views.layout` and `views.clips` say.
 
     Args:
         implementation: `numba`, `triton` or `reference`; `auto` is the kernel of the pictures' device. The first call of
@@ -178,9 +195,13 @@ def _check_shapes(views: Views, rows: int, times: int) -> None:
 
 
 def _check_numbers(views: Views, times: int) -> None:
-    height, width = views.size
+    (height, width), count = views.size, views.top.shape[1]
     if views.layout not in LAYOUTS:
         raise ValueError(f"views.layout {views.layout!r}: allowed are {', '.join(LAYOUTS)}")
+    if views.clips is not None and (views.layout != "CTHW" or views.clips < 1 or count % views.clips):
+        raise ValueError(
+            f"views.clips {views.clips}: {count} views in {views.layout} are not so many clips in CTHW"
+        )
     if np.any(views.extents <= 0):
         raise ValueError(f"views.crop {views.extents.min()}: cuts must be larger than nothing")
     if views.frame is not None and np.any((views.frame < 0) | (views.frame >= times)):

@@ -159,10 +159,10 @@ class ClipOrder:
         assert media.pictures is not None
         target = draws.integers("order", 0, self.classes)
         views = self._views(draws, orders(self.clips)[target])
-        shown = render(media.pictures, views)
+        video = render(media.pictures, views)
         return PretextBatch(
-            inputs={"video": torch.stack(shown.chunk(self.clips, dim=2), dim=1)},
-            targets=torch.from_numpy(target).to(shown.device),
+            inputs={"video": video},
+            targets=torch.from_numpy(target).to(video.device),
             valid=media.valid,
             positions=media.positions,
             keys=media.keys,
@@ -188,6 +188,7 @@ class ClipOrder:
             blur=None if blur is None else blur.repeat(self.frames, axis=1),
             frame=frame.reshape(len(order), -1),
             layout="CTHW",
+            clips=self.clips,
         )
 
 

@@ -138,13 +138,9 @@ class DensePrediction:
         pictures = media.pictures
         assert pictures is not None
         views = self._views(draws)
-        frames = render(pictures, views)
-        video = frames.view(*frames.shape[:2], self.blocks, self.block_frames, *frames.shape[3:]).transpose(
-            1, 2
-        )
         asked = torch.arange(self.blocks - self.predicted, self.blocks, device=pictures.device)
         return PretextBatch(
-            inputs={"video": video},
+            inputs={"video": render(pictures, views)},
             targets=asked.expand(len(media), self.predicted),
             valid=media.valid,
             positions=media.positions,
@@ -164,4 +160,5 @@ class DensePrediction:
             flip=draws.chance("flip", self.flip),
             colour=draw_colours(draws, jitter, frames=self.frames, independent=self.independent_jitter),
             layout="CTHW",
+            clips=self.blocks,
         )

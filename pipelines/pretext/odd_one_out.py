@@ -224,10 +224,8 @@ class OddOneOut:
         odd = torch.from_numpy(media.fact("odd").astype(np.int64)).to(pictures.device)
         difference = step_difference(pictures, sequences=self.sequences)
         still = difference.gather(1, odd[:, None])[:, 0] < self.min_difference
-        shown = render(pictures, views)
-        shown = shown.reshape(len(media), self.sequences, self.frames, *shown.shape[2:])
         return PretextBatch(
-            inputs={"video": shown.transpose(2, 3)},
+            inputs={"video": render(pictures, views)},
             targets=odd.masked_fill(still, -1),
             valid=media.valid,
             positions=media.positions,
@@ -250,4 +248,6 @@ class OddOneOut:
             size=(self.size, self.size),
             flip=draws.chance("flip", self.flip),
             colour=draw_colours(draws, jitter, frames=frames, independent=self.independent_jitter),
+            layout="CTHW",
+            clips=self.sequences,
         )

@@ -43,6 +43,7 @@ def drawn(
         "turn": rng.integers(-4, 8, (rows, count)),
         "blur": (rng.random((rows, count)) * (rng.random((rows, count)) < 0.5) * (side - 1) / 3).astype("f"),
         "layout": ("TCHW", "CTHW")[seed % 2],
+        "clips": 2 if seed % 4 == 3 and count % 2 == 0 and "layout" not in wanted else None,
     }
     return pixels(rng, (rows, times, height, width), planar), Views(**(views | wanted))
 

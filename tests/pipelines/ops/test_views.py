@@ -182,6 +182,8 @@ def test_layout_and_type_of_what_comes_out() -> None:
         ({"blur": np.full((2, 3), 5.5, np.float32)}, r"blur 5\.5 … 5\.5"),
         ({"blur": np.zeros((2, 4), np.float32)}, r"views\.blur has shape \(2, 4\), expected \(2, 3\)"),
         ({"layout": "HWC"}, "allowed are TCHW, CTHW"),
+        ({"clips": 2, "layout": "CTHW"}, "clips 2: 3 views in CTHW are not so many clips"),
+        ({"clips": 3}, "clips 3: 3 views in TCHW are not so many clips"),
         ({"crop": np.zeros((2, 3, 2))}, "larger than nothing"),
         ({"top": np.full((2, 3), 9)}, "crop top 9 … 9 up to 33"),
     ],

@@ -1,0 +1,60 @@
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+"""Compiled loops over pixels and colours that are no views: thinned frames, and k-means of each clip's colours."""
+
+import numpy as np
+from numba import njit  # type: ignore[attr-defined]
+
+__all__ = ["cluster", "thin"]
+
+
+@njit(nogil=True, cache=True)
+def thin(start, stop, pixels, step, out):
+    """Every `step`-th pixel both ways of frames `start` … `stop`: uint8 `[N, H, W, 3]` → `out`, `[N, h, w, 3]`."""
+    for frame in range(start, stop):
+        for y in range(out.shape[1]):
+            source, target = pixels[frame, y * step], out[frame, y]
+            for x in range(out.shape[2]):
+                for channel in range(3):
+                    target[x, channel] = source[x * step, channel]
+
+
+@njit(nogil=True, cache=True)
+def cluster(start, stop, colours, centres, members, rounds):
+    """`rounds` rounds of Lloyd's algorithm for clips `start` … `stop`, in place; the same sums as in `palette.py`.
+
+    Args:
+        colours: f64 `[B, C, N]`, whole numbers.
+        centres: f64 `[B, K, C]`, in the end those of the last round.
+        members: f64 `[B, K]`, how many colours each has.
+    """
+    channels, count = colours.shape[1:]
+    near, best, distance = np.empty(count, np.int64), np.empty(count), np.empty(count)
+    for clip in range(start, stop):
+        for _ in range(rounds):
+            _nearest(colours[clip], centres[clip], near, best, distance)
+            members[clip] = 0
+            for number in range(count):
+                members[clip, near[number]] += 1
+            for channel in range(channels):
+                sums = np.zeros(centres.shape[1])
+                for number in range(count):
+                    sums[near[number]] += colours[clip, channel, number]
+                for centre in range(len(sums)):
+                    if members[clip, centre] > 0:
+                        centres[clip, centre, channel] = sums[centre] / members[clip, centre]
+
+
+@njit(nogil=True)
+def _nearest(colours, centres, near, best, distance):
+    """Which centre each colour is nearest to, the first of equals; channel by channel, so that a loop is of vectors."""
+    for centre in range(len(centres)):
+        distance[:] = 0
+        for channel in range(len(colours)):
+            middle = centres[centre, channel]
+            for number in range(len(near)):
+                away = colours[channel, number] - middle
+                distance[number] += away * away
+        for number in range(len(near)):
+            closer = centre == 0 or distance[number] < best[number]
+            best[number] = distance[number] if closer else best[number]
+            near[number] = centre if closer else near[number]

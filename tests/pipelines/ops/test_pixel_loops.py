@@ -1,0 +1,28 @@
+"""Compiled loops over pixels against the operations of torch that they stand for: equal to the bit."""
+
+import pytest
+import torch
+
+from unreel.pipelines.ops import palette as of_palette
+from unreel.pipelines.ops.yuv import every_pixel
+
+
+@pytest.mark.parametrize("step", [2, 4, 6])
+@pytest.mark.parametrize("size", [(16, 24), (17, 9)])
+def test_thinned_frames_are_slices(step: int, size: tuple[int, int]) -> None:
+    pixels = torch.randint(0, 256, (3, 2, *size, 3), dtype=torch.uint8)
+    assert torch.equal(every_pixel(pixels, step), pixels[:, :, ::step, ::step])
+    assert torch.equal(every_pixel(pixels[:, 1:], step), pixels[:, 1:, ::step, ::step])
+
+
+@pytest.mark.parametrize("spread", [3.0, 2000.0])
+def test_clusters_are_those_of_torch(spread: float) -> None:
+    """With colours that lie so close together that centres lose all their members, too."""
+    colours = (torch.randn(5, 300, 2, dtype=torch.float64) * spread).round()
+    centres = colours[:, :12].clone()
+    expected = centres
+    for _ in range(7):
+        expected, members = of_palette._moved(colours, expected)
+    found, counted = of_palette._settled(colours, centres, 7)
+    assert torch.equal(found, expected) and torch.equal(counted, members)
+    assert torch.equal(centres, colours[:, :12]), "the first centres are kept"
