@@ -34,8 +34,7 @@ def _run(pictures: Pictures, views: Views, out: Tensor) -> None:
     addresses = held[0].data_ptr(), held[1].data_ptr()
     jobs, down, along = job_table(pictures, views, _down_table, _along_table)
     loads = _loads(along[1]) if loops.has_shuffle() else 0
-    sharp = np.zeros(1, np.float32).repeat(len(jobs))
-    shares = blur_taps(sharp if views.blur is None else views.blur.ravel())
+    shares = np.ones((len(jobs), 1), np.float32) if views.blur is None else blur_taps(views.blur.ravel())
     colours = np.concatenate([part.reshape(len(jobs), -1) for part in affine(views.colour)], 1)
     stride = channel_stride(views)
     shifted = views.channel_shift is not None

@@ -2,7 +2,7 @@
 """Compiled loops over pixels and colours that are no views: thinned frames, and k-means of each clip's colours."""
 
 import numpy as np
-from numba import njit  # type: ignore[attr-defined]
+from numba import njit
 
 __all__ = ["cluster", "thin"]
 

@@ -92,7 +92,7 @@ def _thin(pixels: Tensor, step: int) -> Tensor:
     height, width = (-(-side // step) for side in pixels.shape[2:4])
     out = np.empty((len(frames), height, width, 3), np.uint8)
     share(lambda start, stop: pixel_loops.thin(start, stop, frames, step, out), len(frames), values=out.size)
-    return torch.from_numpy(out).unflatten(0, pixels.shape[:2])
+    return torch.from_numpy(out).view(*pixels.shape[:2], height, width, 3)
 
 
 def _to_rgb(luma: Tensor, cb: Tensor, cr: Tensor, colours: tuple[str, ...]) -> Tensor:
