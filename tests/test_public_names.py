@@ -46,9 +46,11 @@ PUBLIC = {
         FutureFrames Jigsaw METRICS Misalignment OBJECTIVES Objective OddOneOut Outcome Rankings
         Rotation SequenceSorting ShuffleAndLearn SyncOffset Synchronisation TimeContrast"""
     ),
-    "unreel.models.towers": ("""InputSpec TOWERS Tower build_tower tower_builder"""),
+    "unreel.models.towers": (
+        """InputSpec STANDING StandingTower TOWERS Tower build_tower tower_builder trunk_of"""
+    ),
     "unreel.models.training": (
-        """LoadedRun PretextModel Ranks RunConfig RunFolder Trainer TrainingResult build_model build_task
+        """LoadedRun PretextModel Ranks RunConfig RunFolder Trainer TrainingResult build_model build_task build_tasks
         joined_ranks load_run"""
     ),
 }

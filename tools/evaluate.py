@@ -176,20 +176,25 @@ def _score_whole(
 ) -> PretextScore:
     """What all but the towers learns by itself; thumbnails have no maps, and are left out."""
     model = build_model(loaded.recipe)
-    calibrate(model, islice(teaching, _CALIBRATION // _CLIPS), run=model)
+    _calibrate(model, loaded, teaching)
     towers = dict(model.towers.items())
     steps = min(loaded.recipe.train.steps, _TEACHING_STEPS)
-    return evaluate(teach_objective(model.objective, towers, teaching, steps=steps), towers, asked)
+    objective = teach_objective(model.objective_of(loaded.name), towers, teaching, steps=steps)
+    return evaluate(objective, towers, asked)
 
 
 def _untrained(loaded: LoadedRun, batches: Iterable[PretextBatch]) -> dict[str, Frozen]:
     """Encoder → what a run has before training, but for batch norm, which knows the data; and thumbnails."""
     model = build_model(loaded.recipe)
-    calibrate(model, islice(batches, _CALIBRATION // _CLIPS), run=model)
+    _calibrate(model, loaded, batches)
     towers = dict(model.towers.items())
     thumbnails = {kind: Thumbnail(kind) for kind in towers}
-    objective = OBJECTIVES[loaded.task.name](thumbnails, **loaded.recipe.objective)
-    return {UNTRAINED: Frozen(model.objective, towers), LOW_LEVEL: Frozen(objective.eval(), thumbnails)}
+    settings = loaded.recipe.named_objectives[loaded.name]
+    objective = OBJECTIVES[loaded.task.name](thumbnails, **settings)
+    return {
+        UNTRAINED: Frozen(model.objective_of(loaded.name), towers),
+        LOW_LEVEL: Frozen(objective.eval(), thumbnails),
+    }
 
 
 def _show_ability(
@@ -216,8 +221,12 @@ def _calibrated(loaded: LoadedRun, catalogue: Catalogue) -> PretextModel:
     """The run's model before training, but for batch norm, which knows the data."""
     model = build_model(loaded.recipe)
     with _open(loaded, catalogue, loaded.task, split="train") as train:
-        calibrate(model, islice(_Batches(train, 1), _CALIBRATION // _CLIPS), run=model)
+        _calibrate(model, loaded, _Batches(train, 1))
     return model
+
+
+def _calibrate(model: PretextModel, loaded: LoadedRun, batches: Iterable[PretextBatch]) -> None:
+    calibrate(model, islice(batches, _CALIBRATION // _CLIPS), run=lambda batch: model(batch, loaded.name))
 
 
 def _knowledge(loaded: LoadedRun, catalogue: Catalogue, kind: str, say: Callable[[str], None]) -> Knowledge:
@@ -225,7 +234,7 @@ def _knowledge(loaded: LoadedRun, catalogue: Catalogue, kind: str, say: Callable
     say(f"what the {kind} tower knows")
     if not _names_factors(catalogue):
         return Knowledge(tower=kind, train_clips=0, test_clips=0, failures=0, findings=())
-    look = loaded.task.look(kind)
+    look = loaded.look(kind)
     stills = Stills.of(look, moments=_MOMENTS if look.frames == 1 else _CLIP_MOMENTS)
     with _open(loaded, catalogue, stills, split="train") as loader:
         encoders = _encoders(loaded, kind, loader)

@@ -15,7 +15,7 @@ import msgspec
 from unreel.models.objectives import OBJECTIVES
 from unreel.models.towers import tower_builder
 from unreel.models.training import RunConfig, build_task
-from unreel.models.training.model import objective_of
+from unreel.models.training.model import objectives_of
 from unreel.pipelines import pretext
 from unreel.tools.settings import parse_setting
 
@@ -65,12 +65,31 @@ def compose(table: Table) -> RunConfig:
     _check_keys("", table, RunConfig.__struct_fields__)
     for section, kind in _record_sections().items():
         _check_keys(section, _section(table, section), kind.__struct_fields__)
-    task = _filled_task(_section(table, "task"))
     towers = {kind: _filled_tower(kind, settings) for kind, settings in _section(table, "towers").items()}
-    objective = _filled("objective", OBJECTIVES[task["name"]], _section(table, "objective"))
-    config = _convert({**table, "task": task, "towers": towers, "objective": objective}, RunConfig, "")
-    objective_of(config)
+    filled = _filled_several(table) if table.get("tasks") else _filled_one(table)
+    config = _convert({**table, **filled, "towers": towers}, RunConfig, "")
+    objectives_of(config)
     return config
+
+
+def _filled_one(table: Table) -> Table:
+    task = _filled_task("task", _section(table, "task"))
+    return {"task": task, "objective": _filled_objective("objective", task, _section(table, "objective"))}
+
+
+def _filled_several(table: Table) -> Table:
+    """Each of `tasks` and its objective, where `objectives` says nothing of it as well."""
+    tasks = {
+        name: _filled_task(f"tasks.{name}", _convert(settings, dict, f"tasks.{name}"))
+        for name, settings in _section(table, "tasks").items()
+    }
+    given = _section(table, "objectives")
+    _check_keys("objectives", given, tasks)
+    objectives = {
+        name: _filled_objective(f"objectives.{name}", task, _section(given, name))
+        for name, task in tasks.items()
+    }
+    return {"tasks": tasks, "objectives": objectives}
 
 
 def _record_sections() -> dict[str, type[msgspec.Struct]]:
@@ -86,11 +105,15 @@ def _section(table: Table, name: str) -> Table:
     return cast(Table, _convert(table.get(name, {}), dict, name))
 
 
-def _filled_task(settings: Table) -> Table:
+def _filled_task(section: str, settings: Table) -> Table:
     name = settings.get("name")
     if name in pretext.TASKS:
-        _check_keys("task", settings, ("name", *inspect.signature(pretext.TASKS[name]).parameters))
-    return {"name": name, **_plain(asdict(cast(Any, build_task(settings))))}
+        _check_keys(section, settings, ("name", *inspect.signature(pretext.TASKS[name]).parameters))
+    return {"name": name, **_plain(asdict(cast(Any, build_task(settings, section))))}
+
+
+def _filled_objective(section: str, task: Table, settings: Table) -> Table:
+    return _filled(section, OBJECTIVES[task["name"]], settings)
 
 
 def _filled_tower(kind: str, tower: object) -> Table:

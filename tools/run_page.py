@@ -91,7 +91,7 @@ def summarise_run(path: Path) -> RunSummary:
     evaluation = read_evaluation(scored) if scored.exists() else None
     return RunSummary(
         name=path.resolve().name,
-        abouts=[about(str(config.task["name"]))],
+        abouts=[about(str(task["name"])) for task in config.named_tasks.values()],
         state=_state(folder, rows, config.train.steps),
         figures=_figures(rows),
         evaluation=evaluation,

@@ -131,7 +131,7 @@ def _read(folder: Path, name: str) -> RunRecord:
     return RunRecord(
         name=name,
         folder=folder,
-        task=str(config.task["name"]),
+        task=", ".join(str(task["name"]) for task in config.named_tasks.values()),
         settings=_flat(config),
         step=trained[-1]["step"] if trained else 0,
         seconds=trained[-1]["seconds"] if trained else 0.0,

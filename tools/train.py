@@ -39,6 +39,10 @@ def train(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting; repeatable.")
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TASK", help="Of a recipe's tasks train this one alone; repeatable."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run's newest good checkpoint.")
     ] = False,
@@ -70,10 +74,13 @@ def train(
     done, on CPU to the last bit.
     """
     from unreel.models.training import RunFolder
+    from unreel.models.training.model import only as keep_only
     from unreel.models.training.ranks import joined_ranks
     from unreel.tools.recipe import read_recipe
 
     config = read_recipe(recipe, overrides=[*data_overrides(data or []), *(overrides or [])])
+    if only:
+        config = keep_only(config, only)
     with joined_ranks() as ranks:
         result = run_training(config, RunFolder(out), resume=resume, ranks=ranks)
     if ranks.leads:
@@ -189,17 +196,20 @@ def _measured_backend(config: "RunConfig", ranks: "Ranks") -> str:
 
 
 def _open_loader(config: "RunConfig", *, split: str, ranks: "Ranks") -> "Loader":
-    from unreel.models.training import build_task
+    from unreel.models.training import build_tasks
     from unreel.pipelines.loader import FailurePolicy, Loader
+    from unreel.pipelines.pretext.task import PretextTask
     from unreel.tools.twin import with_settings
 
-    task = build_task(config.task)
+    tasks: dict[str, PretextTask] = dict(build_tasks(config))
+    if split != "train":
+        # Held-out batches are always the same: no curriculum.
+        tasks = {name: with_settings(task, hard_after=0) for name, task in tasks.items()}
     # Which samples suit is found out once and kept; on a large data set that takes minutes.
     with progress(None, "selecting samples", show=ranks.leads) as ticker:
         return Loader(
             open_data(config.data.shards),
-            # Held-out batches are always the same: no curriculum.
-            task if split == "train" else with_settings(task, hard_after=0),
+            tasks,
             batch_size=config.train.batch_size,
             seed=config.train.seed,
             split=split,
@@ -211,6 +221,7 @@ def _open_loader(config: "RunConfig", *, split: str, ranks: "Ranks") -> "Loader"
             threads=config.loader.threads,
             workers=config.loader.workers,
             failures=FailurePolicy(mode=config.loader.failures),
+            share_moments=config.together.share_moments,
             device=ranks.device(config.train.device),
             rank=ranks.rank,
             world_size=ranks.size,

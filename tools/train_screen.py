@@ -7,7 +7,8 @@ from typing import Final
 
 from unreel.models.objectives import METRICS
 from unreel.models.training import RunConfig
-from unreel.models.training.log import LOADER, Row
+from unreel.models.training.log import Row
+from unreel.models.training.scores import scores_in
 from unreel.tools.console import Ticker, console
 
 __all__ = ["Screen", "TimeLeft"]
@@ -57,7 +58,7 @@ class Screen:
         self._spoke = clock()
 
     def row(self, row: Row) -> None:
-        if row.split == LOADER:
+        if row.split not in ("train", "val"):
             return
         scores = scores_of(row.numbers)
         if row.split == "val":
@@ -79,10 +80,10 @@ class Screen:
 
 
 def scores_of(numbers: Mapping[str, float]) -> str:
-    """Loss and score of a row in words."""
-    metric = next((metric for metric in METRICS if metric in numbers), None)
-    score = "" if metric is None else f" · {METRICS[metric]} {numbers[metric]:.3f}"
-    return f"loss {numbers['loss']:.3f}{score}"
+    """Loss and score of a row in words; of several tasks each score by the task's name."""
+    found = scores_in(numbers)
+    scores = [f"{task or METRICS[metric]} {value:.3f}" for task, (metric, value) in found.items()]
+    return " · ".join([f"loss {numbers['loss']:.3f}", *scores])
 
 
 def _pace(numbers: Mapping[str, float]) -> str:

@@ -11,13 +11,23 @@ from unreel.models.towers.preset import preset
 from unreel.models.towers.resnet import resnet_audio, resnet_frame
 from unreel.models.towers.s3d import s3d
 from unreel.models.towers.slow import resnet2d3d, slow_only
+from unreel.models.towers.standing import StandingTower, frame_by_frame, stills
 from unreel.models.towers.tiny import tiny_audio, tiny_frame, tiny_video
 from unreel.models.towers.tower import Tower
 from unreel.models.towers.video_resnet import mc3, r2plus1d, r3d
 from unreel.models.towers.vit import vit_audio, vit_frame, vit_video
 from unreel.models.towers.waveform import multisensory_waveform
 
-__all__ = ["TOWERS", "InputSpec", "Tower", "build_tower", "tower_builder"]
+__all__ = [
+    "STANDING",
+    "TOWERS",
+    "InputSpec",
+    "StandingTower",
+    "Tower",
+    "build_tower",
+    "tower_builder",
+    "trunk_of",
+]
 
 _34_LAYERS: Final = (3, 4, 6, 3)
 _FOUR_BLOCKS: Final = (1, 1, 1, 1)
@@ -81,16 +91,34 @@ TOWERS: Final[Mapping[str, Mapping[str, Callable[..., Tower]]]] = {
 }
 """Kind → name → builder, whose keyword arguments are the tower's settings."""
 
+STANDING: Final[Mapping[str, Mapping[str, tuple[str, Callable[..., Tower]]]]] = {
+    "frame": {"stills": ("video", stills)},
+    "video": {"frame_by_frame": ("frame", frame_by_frame)},
+}
+"""Kind → name → the kind of the tower that it stands on, and the builder, which takes that tower first."""
+
+
+def trunk_of(kind: str, name: str) -> str:
+    """The kind of the tower that tower `name` of `kind` stands on; empty for one that stands by itself."""
+    return STANDING.get(kind, {}).get(name, ("",))[0]
+
 
 def tower_builder(kind: str, name: str) -> Callable[..., Tower]:
     """The builder of tower `name` of `kind`. Raises ValueError with the choices when there is none."""
     if kind not in TOWERS:
         raise ValueError(f"tower kind {kind!r}: choose one of {', '.join(sorted(TOWERS))}")
+    standing = STANDING.get(kind, {})
+    if name in standing:
+        return standing[name][1]
     if name not in TOWERS[kind]:
-        raise ValueError(f"{kind} tower {name!r}: choose one of {', '.join(sorted(TOWERS[kind]))}")
+        choices = sorted({*TOWERS[kind], *standing})
+        raise ValueError(f"{kind} tower {name!r}: choose one of {', '.join(choices)}")
     return TOWERS[kind][name]
 
 
-def build_tower(kind: str, name: str, **settings: object) -> Tower:
-    """A new tower with weights from torch's global generator; `settings` are its builder's keyword arguments."""
-    return tower_builder(kind, name)(**settings)
+def build_tower(kind: str, name: str, *trunk: Tower, **settings: object) -> Tower:
+    """A new tower with weights from torch's global generator; `settings` are its builder's keyword arguments.
+
+    `trunk`: the tower that it stands on, for those in `STANDING`.
+    """
+    return tower_builder(kind, name)(*trunk, **settings)

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,6 +15,7 @@ __all__ = [
     "OptimiserConfig",
     "RunConfig",
     "ScheduleConfig",
+    "TogetherConfig",
     "TrainConfig",
     "format_toml",
     "parse_config",
@@ -157,21 +159,73 @@ class LoaderConfig(Section, frozen=True, kw_only=True):
     """What failed samples do: cost their own rows up to a ceiling, stop the run, or refuse a damaged data set at once."""
 
 
+class TogetherConfig(Section, frozen=True, kw_only=True):
+    """How several tasks train in one run."""
+
+    mode: Literal["shared", "turns", "drawn"] = "shared"
+    """`shared`: each step has every task's batch of the same clips, from one decode. `turns`: each step has one task, in
+    their order; `drawn`: it is drawn. Then every task has clips of its own."""
+    weights: dict[str, Positive] = {}
+    """By task, 1 where none is said: of its loss; of `drawn`, how often it comes beside the others instead."""
+    share_moments: bool = False
+    """With `shared`: tasks look at the same moment of a clip where they can, so that fewer pictures are decoded."""
+    gradients_every: Whole = 50
+    """Steps between measurements of each task's gradient at the towers that tasks share; 0 measures none."""
+
+
 class RunConfig(Section, frozen=True, kw_only=True):
-    """A whole run."""
+    """A whole run: of one `task`, or of several `tasks`."""
 
     data: DataConfig = DataConfig()
-    task: Named
+    task: Named = {}
     """`name` and the fields of that pretext task."""
+    tasks: dict[str, Named] = {}
+    """The same of several, by names of the recipe's own."""
     towers: dict[str, Named]
     """By kind: `name` and the settings of that tower."""
     objective: dict[str, Any] = {}
     """Settings of the objective, which has the task's name."""
+    objectives: dict[str, dict[str, Any]] = {}
+    """The same of several tasks, by the recipe's names."""
+    together: TogetherConfig = TogetherConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     divergence: DivergenceConfig = DivergenceConfig()
     train: TrainConfig
     loader: LoaderConfig = LoaderConfig()
+
+    def __post_init__(self) -> None:
+        if bool(self.task) == bool(self.tasks):
+            found = "both" if self.task else "neither"
+            raise ValueError(f"a run has a section 'task', or sections 'tasks.NAME': there is {found}")
+        if self.objective and self.tasks:
+            raise ValueError("section 'objective': of several tasks write 'objectives.NAME'")
+        for section, names in (("objectives", self.objectives), ("together.weights", self.together.weights)):
+            unknown = sorted(set(names) - set(self.tasks))
+            if unknown:
+                known = ", ".join(self.tasks) or "none"
+                raise ValueError(f"{section}.{unknown[0]}: no such task in 'tasks'; there are {known}")
+
+    @property
+    def named_tasks(self) -> Mapping[str, Named]:
+        """The task or tasks, each by its name in this run: for one task that of the task itself."""
+        return self.tasks or {str(self.task.get("name", "")): self.task}
+
+    @property
+    def named_objectives(self) -> Mapping[str, Mapping[str, Any]]:
+        """Settings of each objective, by the same names."""
+        if not self.tasks:
+            return dict.fromkeys(self.named_tasks, self.objective)
+        return {name: self.objectives.get(name, {}) for name in self.tasks}
+
+    @property
+    def shares_steps(self) -> bool:
+        """Whether each step has every task."""
+        return not self.tasks or self.together.mode == "shared"
+
+    def weight_of(self, task: str) -> float:
+        """By which its loss is multiplied; `drawn` weighs by how often a task comes."""
+        return 1.0 if self.together.mode == "drawn" else self.together.weights.get(task, 1.0)
 
 
 def parse_config(text: str) -> RunConfig:
@@ -185,8 +239,12 @@ def parse_config(text: str) -> RunConfig:
 def format_toml(config: RunConfig) -> str:
     """The settings as TOML, every default written out; `parse_config` reads the same settings from it."""
     lines: list[str] = []
+    # Of the two forms of a run only one is written.
+    unused = {"task", "objective"} if config.tasks else {"tasks", "objectives", "together"}
     for section, content in msgspec.to_builtins(config).items():
-        tables = content.items() if section == "towers" else [("", content)]
+        if section in unused:
+            continue
+        tables = content.items() if section in ("tasks", "towers", "objectives") else [("", content)]
         for kind, table in tables:
             lines += ["", f"[{section}.{kind}]" if kind else f"[{section}]"]
             # TOML has no null: a setting that is None has None as its default, or it could not have been set.

@@ -1,33 +1,30 @@
-"""One step of learning: forward in mixed precision, backward, clipping, the optimiser."""
+"""One step of learning: gradients, clipping, the optimiser, and what is refused."""
 
 import math
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.distributed.tensor import DTensor
 
-from unreel.models.objectives import Outcome
-from unreel.models.objectives.objective import counted_over, take_rows
+from unreel.models.objectives.objective import counted_over
 from unreel.models.training.average import Average
-from unreel.models.training.config import RunConfig, TrainConfig
+from unreel.models.training.backward import Backward, autocast, split
+from unreel.models.training.config import RunConfig
 from unreel.models.training.divergence import objection
-from unreel.models.training.model import PretextModel, build_task
+from unreel.models.training.model import PretextModel, build_tasks
 from unreel.models.training.optimiser import build_optimiser, learning_rate_share, load_state, state_tensors
-from unreel.models.training.parallel import prepare, replicate, shard, withheld
+from unreel.models.training.parallel import prepare, replicate, shard
 from unreel.models.training.ranks import ALONE, Ranks
 from unreel.models.training.sharded import divided
-from unreel.models.training.tally import Tally, count
+from unreel.models.training.tally import Tally
 from unreel.pipelines.draws import stream_key
 from unreel.pipelines.pretext.task import PretextBatch
 
-__all__ = ["Learned", "Learner", "autocast"]
-
-_DTYPES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
+__all__ = ["Learned", "Learner"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +32,19 @@ class Learned:
     """What one step gave.
 
     Attributes:
-        tally: loss and scores over all ranks.
+        loss: of all tasks by their weights, over all ranks.
+        tallies: losses and scores of each task, over all ranks.
         gradient_norm: of all gradients together, before they are clipped.
         learning_rate: of this step.
+        at_trunk: each task's gradient at the towers that tasks share, where it was measured; see `GradientsApart`.
         refused: why the weights have not moved; empty where they have.
     """
 
-    tally: Tally
+    loss: float
+    tallies: Mapping[str, Tally]
     gradient_norm: float
     learning_rate: float
+    at_trunk: Mapping[str, float] = field(default_factory=dict)
     refused: str = ""
 
 
@@ -70,45 +71,53 @@ class Learner:
         self._device = device = ranks.device(config.train.device)
         self.model = model
         prepare(model, config.train, ranks, device)
-        self._spread: nn.Module = model
         self._to_replicate = ranks.size > 1 and config.train.parallel == "ddp"
         if self.average and config.train.parallel == "fsdp":
             shard(self.average.model, ranks, device)
         self._optimiser = build_optimiser(model, config.optimiser)
         self._scaler = GradScaler(device.type, enabled=config.train.amp == "fp16")
+        self._backward = Backward(model, config, ranks, self._scaler)
 
     @property
     def evaluated(self) -> PretextModel:
         """The model that is validated: the average, where there is one."""
         return self.average.model if self.average else self.model
 
-    def learn(self, step: int, batch: PretextBatch, *, limit: float = math.inf) -> Learned:
-        """Move the weights by step number `step`, from 0.
+    def learn(self, step: int, batches: Mapping[str, PretextBatch], *, limit: float = math.inf) -> Learned:
+        """Move the weights by step number `step`, from 0, of one batch or of one a task.
 
         Neither they nor the statistics of batch norm move where loss or gradients are not finite on any rank, or the loss
         is more than `limit`.
         """
         self.model.train()
         if self._to_replicate:
-            self._replicate(batch)
+            self._replicate(batches)
         rate = self._set_rate(step)
         # Dropout and the like draw what belongs to this step and rank, whatever ran before it.
         torch.manual_seed(self._seed(step))
         self._optimiser.zero_grad(set_to_none=True)
         statistics = [buffer.clone() for buffer in self.model.buffers()]
-        tally = self._passes(batch)
+        found = self._backward.run(batches, measured=self._measures(step))
+        loss = self._loss(found.tallies)
         norm = self._clip()
         # With fp16 an overflow is expected: the scaler leaves the step out and lowers its scale, down to 1.
         expected = self._scaler.is_enabled() and self._scaler.get_scale() > 1
         judged = 0.0 if expected else norm
-        refused = objection(step, loss=tally.loss, limit=limit, norm=judged, rate=rate)
+        refused = objection(step, loss=loss, limit=limit, norm=judged, rate=rate)
         if refused:
             _put_back(self.model, statistics)
         else:
             self._scaler.step(self._optimiser)
             self._follow(step)
         self._scaler.update()
-        return Learned(tally=tally, gradient_norm=norm, learning_rate=rate, refused=refused)
+        return Learned(
+            loss=loss,
+            tallies=found.tallies,
+            gradient_norm=norm,
+            learning_rate=rate,
+            at_trunk=found.at_trunk,
+            refused=refused,
+        )
 
     def optimiser_tensors(self) -> dict[str, Tensor]:
         """The optimiser's state by `PARAMETER/KEY`."""
@@ -146,54 +155,31 @@ class Learner:
         rank = (self._ranks.rank,) if self._ranks.rank else ()
         return stream_key(self._config.train.seed, "step", step, *rank)[0]
 
-    def _replicate(self, batch: PretextBatch) -> None:
-        """Wrap the model in DDP, once; a pass whose gradients are thrown away tells which parameters are used."""
+    def _measures(self, step: int) -> bool:
+        """Whether gradients are taken task by task: where each step has one task, in as many steps as there are tasks."""
+        every, tasks = self._config.together.gradients_every, len(self._config.tasks)
+        return tasks > 1 and every > 0 and step % every < (1 if self._config.shares_steps else tasks)
+
+    def _loss(self, tallies: Mapping[str, Tally]) -> float:
+        return sum(self._config.weight_of(task) * tally.loss for task, tally in tallies.items())
+
+    def _replicate(self, batches: Mapping[str, PretextBatch]) -> None:
+        """Wrap the model in DDP, once."""
+        # A pass of one task leaves the heads of the others without gradients.
+        unused = len(self._config.tasks) > 1 or self._leaves_unused(*next(iter(batches.items())))
+        self._backward.spread = replicate(self.model, self._device, unused=unused)
+        self._to_replicate = False
+
+    def _leaves_unused(self, task: str, batch: PretextBatch) -> bool:
+        """Whether some parameters get no gradient, as a pass tells whose gradients are thrown away."""
         statistics = [buffer.clone() for buffer in self.model.buffers()]
         with autocast(self._config.train), counted_over(self._ranks.sum):
-            outcome = self.model(_split(batch, self._config.train.accumulate)[0])
+            outcome = self.model(split(batch, self._config.train.accumulate)[0], task)
         torch.autograd.backward(outcome.loss)
         unused = any(p.grad is None for p in self.model.parameters() if p.requires_grad)
         self.model.zero_grad(set_to_none=True)
         _put_back(self.model, statistics)
-        anywhere = bool(self._ranks.sum(torch.tensor(float(unused))))
-        self._spread = replicate(self.model, self._device, unused=anywhere)
-        self._to_replicate = False
-
-    def _passes(self, batch: PretextBatch) -> Tally:
-        """Forward and backward over this rank's rows: the mean of all ranks' gradients is that of all answers' mean loss.
-
-        Rows fail on one rank and not on another, and in one pass and not in another, so that the parts' own means do not
-        count alike: each counts by its mass. The mass of all passes is known after the last one only; until then each is
-        taken for as heavy as the first.
-        """
-        parts = _split(batch, self._config.train.accumulate)
-        done: list[tuple[Outcome, PretextBatch]] = []
-        expected: Tensor | None = None
-        for part in parts:
-            last = len(done) + 1 == len(parts)
-            with nullcontext() if last else withheld(self._spread):
-                with autocast(self._config.train), counted_over(self._ranks.sum):
-                    outcome: Outcome = self._spread(part)
-                loss = outcome.loss
-                if self._ranks.size * len(parts) > 1:
-                    mass = outcome.mass.float()
-                    expected = self._expected(mass) * len(parts) if expected is None else expected
-                    loss = loss * (mass / expected)
-                torch.autograd.backward(self._scaler.scale(loss))
-            done.append((outcome, part))
-        tally = count(done, self._ranks)
-        if len(parts) > 1 and tally.weight and expected is not None:
-            self._rescale(float(expected) * self._ranks.size / tally.weight)
-        return tally
-
-    def _expected(self, mass: Tensor) -> Tensor:
-        """The mean mass of a rank in this pass; 1 where no row was valid, and no gradient counts."""
-        mean = self._ranks.sum(mass) / self._ranks.size
-        return torch.where(mean > 0, mean, torch.ones_like(mean))
-
-    def _rescale(self, factor: float) -> None:
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        torch._foreach_mul_(gradients, factor)
+        return bool(self._ranks.sum(torch.tensor(float(unused))))
 
     def _follow(self, step: int) -> None:
         self.model.follow()
@@ -213,24 +199,12 @@ def _put_back(model: nn.Module, buffers: list[Tensor]) -> None:
             buffer.copy_(before)
 
 
-def _split(batch: PretextBatch, passes: int) -> list[PretextBatch]:
-    if passes == 1:
-        return [batch]
-    return [take_rows(batch, rows) for rows in torch.arange(len(batch)).chunk(passes)]
-
-
 def _check_division(config: RunConfig, ranks: Ranks) -> None:
     """Raise ValueError where rows that belong together would be cut by a border of ranks or passes."""
     size, parts = config.train.batch_size, ranks.size * config.train.accumulate
-    group = build_task(config.task).needs.aligned
+    group = math.lcm(*(task.needs.aligned for task in build_tasks(config).values()))
     if size % (parts * group):
         raise ValueError(
             f"train.batch_size {size}: {ranks.size} ranks of {config.train.accumulate} passes (train.accumulate) take "
             f"rows in groups of {group}, so it must be a multiple of {parts * group}"
         )
-
-
-def autocast(config: TrainConfig) -> AbstractContextManager[None]:
-    """Mixed precision as resolved settings ask for it."""
-    device = torch.device(config.device).type
-    return torch.autocast(device, _DTYPES.get(config.amp), enabled=config.amp in _DTYPES)

@@ -9,11 +9,23 @@ from typing import Any, Final, Protocol
 import msgspec
 from torch.utils.tensorboard import SummaryWriter
 
-__all__ = ["LOADER", "Listener", "MetricsFile", "Row", "TensorBoard", "WarningsFile", "read_metrics"]
+__all__ = [
+    "GRADIENTS",
+    "LOADER",
+    "Listener",
+    "MetricsFile",
+    "Row",
+    "TensorBoard",
+    "WarningsFile",
+    "read_metrics",
+]
 
 
 LOADER: Final = "loader"
 """Split of the rows that say where the loader's time went."""
+
+GRADIENTS: Final = "gradients"
+"""Split of the rows that say what each of several tasks asks of the towers that they share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +34,7 @@ class Row:
 
     Attributes:
         step: completed steps.
-        split: `train` or `val`, or `loader` for where the loader's time went.
+        split: `train` or `val`, `LOADER` or `GRADIENTS`.
         numbers: `loss`, `balanced_accuracy` and others, by name.
     """
 

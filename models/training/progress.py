@@ -6,7 +6,7 @@ import msgspec
 
 from unreel.models.training.divergence import History
 from unreel.models.training.environment import Environment
-from unreel.models.training.scores import Scores
+from unreel.models.training.scores import RunScores
 
 __all__ = ["Progress", "SavedState", "TrainingResult"]
 
@@ -22,7 +22,7 @@ class Progress(msgspec.Struct, kw_only=True):
     """Of those, spent waiting for the loader."""
     logged: tuple[int, float, float] = (0, 0.0, 0.0)
     """`step`, `seconds` and `waited` at the last row of the log."""
-    scores: Scores = msgspec.field(default_factory=Scores)
+    scores: RunScores = msgspec.field(default_factory=RunScores)
     """Since the last row of the log."""
     history: History = msgspec.field(default_factory=History)
     """Losses so far, and steps that went wrong."""
@@ -35,18 +35,18 @@ class Progress(msgspec.Struct, kw_only=True):
         self.seconds += seconds
         self.waited += waited
 
-    def close_window(self, batch_size: int) -> dict[str, float | int]:
-        """The numbers since the last row, and begin anew."""
+    def close_window(self, batch_size: int, *, several: bool = False) -> dict[str, float | int]:
+        """The numbers since the last row, and begin anew; `several` as in `RunScores.row`."""
         step, seconds, waited = self.logged
         elapsed = max(self.seconds - seconds, 1e-9)
         row = {
-            **self.scores.row(),
+            **self.scores.row(several=several),
             "clips_per_second": (self.step - step) * batch_size / elapsed,
             "data_wait": (self.waited - waited) / elapsed,
             "skipped": self.scores.skipped,
             "seconds": self.seconds,
         }
-        self.logged, self.scores = (self.step, self.seconds, self.waited), Scores()
+        self.logged, self.scores = (self.step, self.seconds, self.waited), RunScores()
         return row
 
 

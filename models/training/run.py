@@ -14,7 +14,7 @@ import fcntl
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
@@ -25,9 +25,9 @@ from unreel.models.towers import Tower
 from unreel.models.training.checkpoint import Checkpoint, newest_checkpoint, read_checkpoint, steps_saved
 from unreel.models.training.config import RunConfig, format_toml, parse_config
 from unreel.models.training.environment import Environment
-from unreel.models.training.model import PretextModel, build_model, build_task
+from unreel.models.training.model import PretextModel, build_model, build_tasks, only, trunks
 from unreel.pipelines.errors import CheckpointError, StateMismatch
-from unreel.pipelines.pretext.task import TrainableTask
+from unreel.pipelines.pretext.task import Look, TrainableTask
 
 __all__ = ["LoadedRun", "RunFolder", "continue_config", "load_run", "settings_by_name"]
 
@@ -132,13 +132,63 @@ class RunFolder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedRun:
-    """A trained run: modules on the CPU, in evaluation mode."""
+    """A trained run: modules on the CPU, in evaluation mode.
+
+    Attributes:
+        recipe: its settings.
+        step: of the checkpoint.
+        tasks, objectives: by the names that the recipe gives them.
+        towers: by kind.
+    """
 
     recipe: RunConfig
     step: int
-    task: TrainableTask
+    tasks: Mapping[str, TrainableTask]
     towers: Mapping[str, Tower]
-    objective: Objective
+    objectives: Mapping[str, Objective]
+
+    @property
+    def name(self) -> str:
+        """Of the only task, in its recipe. Raises ValueError where there are several."""
+        if len(self.tasks) > 1:
+            raise ValueError(f"the run has the tasks {', '.join(self.tasks)}: take `run.of(NAME)`")
+        return next(iter(self.tasks))
+
+    @property
+    def task(self) -> TrainableTask:
+        """The only task. Raises ValueError where there are several."""
+        return self.tasks[self.name]
+
+    @property
+    def objective(self) -> Objective:
+        """The only objective. Raises ValueError where there are several."""
+        return self.objectives[self.name]
+
+    def of(self, task: str) -> "LoadedRun":
+        """The same run as if this task were the only one. Raises ValueError for a task that it does not have."""
+        recipe = only(self.recipe, [task])
+        return LoadedRun(
+            recipe=recipe,
+            step=self.step,
+            tasks={task: self.tasks[task]},
+            towers={kind: self.towers[kind] for kind in recipe.towers},
+            objectives={task: self.objectives[task]},
+        )
+
+    def look(self, kind: str) -> Look:
+        """How the tower of `kind` sees a sample: in the first task that shows it one, or whose tower stands on it."""
+        kinds = [kind, *(above for above in self.towers if kind in trunks(self.recipe, above)[1:])]
+        for above in kinds:
+            for name, task in self.tasks.items():
+                if above in self.objectives[name].towers:
+                    look = task.look(above)
+                    return look if above == kind else _seen_below(look, kind)
+        raise ValueError(f"tower {kind!r}: no task of this run trains it; there are {', '.join(self.towers)}")
+
+
+def _seen_below(look: Look, kind: str) -> Look:
+    """What a tower shows to the one that it stands on: frames of its clips, or clips of one frame."""
+    return replace(look, frames=1, step_seconds=0.0, clip=kind == "video")
 
 
 def load_run(folder: Path | str, *, step: int | Literal["latest"] = "latest") -> LoadedRun:
@@ -159,9 +209,9 @@ def load_run(folder: Path | str, *, step: int | Literal["latest"] = "latest") ->
     return LoadedRun(
         recipe=config,
         step=checkpoint.step,
-        task=build_task(config.task),
+        tasks=build_tasks(config),
         towers={kind: cast(Tower, tower) for kind, tower in model.towers.items()},
-        objective=model.objective,
+        objectives={name: model.objective_of(name) for name in config.named_tasks},
     )
 
 

@@ -27,7 +27,15 @@ from unreel.models.training.checkpoint import (
 from unreel.models.training.config import RunConfig
 from unreel.models.training.environment import differences, record_environment
 from unreel.models.training.learner import Learned, Learner
-from unreel.models.training.log import LOADER, Listener, MetricsFile, Row, TensorBoard, WarningsFile
+from unreel.models.training.log import (
+    GRADIENTS,
+    LOADER,
+    Listener,
+    MetricsFile,
+    Row,
+    TensorBoard,
+    WarningsFile,
+)
 from unreel.models.training.model import build_model
 from unreel.models.training.progress import Progress, SavedState, TrainingResult
 from unreel.models.training.ranks import ALONE, Ranks, launched
@@ -50,13 +58,13 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class _Step(Protocol):
-    """A batch and the number of its step."""
+    """The batches of a step, by task, and its number."""
 
     @property
     def step(self) -> int: ...
 
     @property
-    def batch(self) -> PretextBatch: ...
+    def batches(self) -> Mapping[str, PretextBatch]: ...
 
 
 class _Stats(Protocol):
@@ -221,6 +229,8 @@ class Trainer:
         while ending is None:
             learned = self._step(steps)
             ending = self._ending(self._agreed(stop))
+            if learned.at_trunk and not learned.refused:
+                self._tell(GRADIENTS, **learned.at_trunk)
             if self._due(budget.log_every) or ending in _BUDGET_ENDS:
                 self._log(learned)
             if self._due(budget.eval_every) or ending in _BUDGET_ENDS:
@@ -242,8 +252,8 @@ class Trainer:
 
     def _learn(self, step: _Step) -> Learned:
         progress, policy = self._progress, self._config.divergence
-        batch = step.batch.to(self._device)
-        learned = self._learner.learn(step.step, batch, limit=progress.history.limit(policy))
+        batches = {task: batch.to(self._device) for task, batch in step.batches.items()}
+        learned = self._learner.learn(step.step, batches, limit=progress.history.limit(policy))
         if learned.refused:
             progress.scores.skipped += 1
             progress.history.refused(learned.refused, policy)
@@ -251,8 +261,8 @@ class Trainer:
             if policy.answer == "roll_back":
                 self._roll_back(learned.refused)
         else:
-            progress.scores.add(learned.tally)
-            progress.history.learned(learned.tally.loss, policy)
+            progress.scores.add(learned.loss, learned.tallies)
+            progress.history.learned(learned.loss, policy)
         return learned
 
     def _roll_back(self, reason: str) -> None:
@@ -283,7 +293,7 @@ class Trainer:
         return every > 0 and self._progress.step % every == 0
 
     def _log(self, learned: Learned) -> None:
-        row = self._progress.close_window(self._config.train.batch_size)
+        row = self._progress.close_window(self._config.train.batch_size, several=bool(self._config.tasks))
         self._tell("train", **row, learning_rate=learned.learning_rate, gradient_norm=learned.gradient_norm)
         self._tell(LOADER, **self._loader.stats.window())
 
@@ -293,7 +303,7 @@ class Trainer:
         scores = validate(
             self._learner.evaluated,
             self._validation,
-            self._config.train,
+            self._config,
             device=self._device,
             ranks=self._ranks,
         )

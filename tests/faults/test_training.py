@@ -296,6 +296,6 @@ class Harmed(memory.Part):  # type: ignore[misc, name-defined]
     change: Callable[[PretextBatch], PretextBatch] = lambda batch: batch
     at: int = 0
 
-    def batch(self, step: int, /) -> PretextBatch:
-        batch = super().batch(step)
-        return self.change(batch) if step == self.at else batch
+    def batches(self, step: int, /) -> dict[str, PretextBatch]:
+        batches: dict[str, PretextBatch] = super().batches(step)
+        return {name: self.change(batch) if step == self.at else batch for name, batch in batches.items()}

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -75,9 +76,9 @@ def _write_down_steps(path: Path) -> None:
     """After each step a line: its number, its samples, and loss and learning rate to the last bit."""
     learn = Learner.learn
 
-    def watched(self: Learner, step: int, batch: PretextBatch, **limits: float) -> Learned:
-        learned = learn(self, step, batch, **limits)
-        line = [step, batch.keys, learned.tally.loss.hex(), learned.learning_rate.hex()]
+    def watched(self: Learner, step: int, batches: Mapping[str, PretextBatch], **limits: float) -> Learned:
+        learned = learn(self, step, batches, **limits)
+        line = [step, next(iter(batches.values())).keys, learned.loss.hex(), learned.learning_rate.hex()]
         with path.open("a") as file:
             file.write(json.dumps(line) + "\n")
         return learned

@@ -56,7 +56,7 @@ def columns(step: int, rows: int) -> dict[str, Any]:
 @dataclass(frozen=True)
 class MemoryStep:
     step: int
-    batch: PretextBatch
+    batches: Mapping[str, PretextBatch]
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -71,12 +71,15 @@ class MemorySource:
     def batch(self, step: int, /) -> PretextBatch:
         return make_order_batch(step)
 
+    def batches(self, step: int, /) -> dict[str, PretextBatch]:
+        return {"shuffle_and_learn": self.batch(step)}
+
     def __iter__(self) -> Iterator[MemoryStep]:
         while True:
             if self.step == self._stop_at:
                 raise KeyboardInterrupt
             self.step += 1
-            yield MemoryStep(self.step - 1, self.batch(self.step - 1))
+            yield MemoryStep(self.step - 1, self.batches(self.step - 1))
 
     def state_dict(self) -> dict[str, int]:
         return {"step": self.step}

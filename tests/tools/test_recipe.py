@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from unreel.models.training import build_model, build_task
+from unreel.models.training import build_model, build_tasks
 from unreel.models.training.config import format_toml, parse_config
 from unreel.pipelines.pretext import TASKS
 from unreel.tools.recipe import read_recipe, shipped_recipes
@@ -33,13 +33,15 @@ def recipe(tmp_path: Path) -> str:
 
 
 def test_the_shipped_ones_are_these() -> None:
-    assert shipped_recipes() == sorted(name + size for name in TASKS for size in ("", "_tiny"))
+    names = [*TASKS, "together"]
+    assert shipped_recipes() == sorted(name + size for name in names for size in ("", "_tiny"))
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_a_shipped_recipe_makes_a_task_and_a_model(name: str) -> None:
     config = read_recipe(name)
-    assert build_task(config.task).name == config.task["name"]
+    tasks = build_tasks(config)
+    assert [task.name for task in tasks.values()] == [task["name"] for task in config.named_tasks.values()]
     assert set(build_model(config).towers) == set(config.towers)
 
 
@@ -54,6 +56,7 @@ def test_every_default_is_written_out_and_read_back(recipe: str) -> None:
         "grid": 4,
         "pooling": "mean",
         "standardise": True,
+        "keep_colour": False,
         "norm": "batch",
     }
     assert config.objective["head"] == "hidden"

@@ -6,7 +6,7 @@ from unreel.models.training import RunConfig
 from unreel.models.training.config import TrainConfig
 from unreel.models.training.log import Row
 from unreel.tools.console import console, progress
-from unreel.tools.train_screen import Screen, TimeLeft
+from unreel.tools.train_screen import Screen, TimeLeft, scores_of
 
 
 class Clock:
@@ -58,3 +58,13 @@ def test_a_line_from_time_to_time_without_a_terminal(capsys: pytest.CaptureFixtu
     )
     # 30 steps took 24 s.
     assert lines[0].endswith("0:12:48 left")
+
+
+def test_each_of_several_tasks_has_its_score() -> None:
+    row = {
+        "loss": 1.5,
+        "task/order/loss": 1.0,
+        "task/order/balanced_accuracy": 0.6,
+        "task/next/hit_rate": 0.25,
+    }
+    assert scores_of(row) == "loss 1.500 · order 0.600 · next 0.250"

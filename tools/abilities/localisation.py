@@ -67,7 +67,10 @@ def localise_sound(examined: Examined) -> Ability | None:
     first = examined.untrained()
     models: dict[str, tuple[Correspondence, Mapping[str, nn.Module]]] = {
         TRAINED: (objective, examined.loaded.towers),
-        UNTRAINED: (cast(Correspondence, first.objective.eval()), dict(first.towers.eval().items())),
+        UNTRAINED: (
+            cast(Correspondence, first.objective_of(examined.loaded.name).eval()),
+            dict(first.towers.eval().items()),
+        ),
     }
     with examined.held_out(with_settings(examined.loaded.task, **plain)) as loader:
         steps = range(ceil(_PASSES * loader.samples / loader.batch_size))

@@ -54,7 +54,7 @@ def carry_masks(examined: Examined) -> Ability | None:
     Beside the run: the same tower before training, and a mask that stays where it was in the first frame.
     """
     look = examined.loaded.task.look("frame")
-    stage = examined.loaded.recipe.objective["stage"]
+    stage = examined.loaded.recipe.named_objectives[examined.loaded.name]["stage"]
     stills = Stills(
         frames=1,
         clip=_FRAMES,

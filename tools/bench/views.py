@@ -205,7 +205,7 @@ def _step(loader: Loader, learner: Learner, config: RunConfig, step: int) -> tup
     moments.append(time.process_time())
     batch = loader.task.build(media, Draws.of(SEED, loader.task.name, media.positions))
     moments.append(time.process_time())
-    learner.learn(step, batch)
+    learner.learn(step, {loader.task.name: batch})
     moments.append(time.process_time())
     decode, build, learn = np.diff(moments).tolist()
     return decode, build, learn

@@ -14,7 +14,7 @@ import torch
 
 from unreel.models.objectives.objective import take_rows
 from unreel.models.training import RunConfig, RunFolder, Trainer
-from unreel.models.training.config import OptimiserConfig, TrainConfig
+from unreel.models.training.config import OptimiserConfig, TogetherConfig, TrainConfig
 from unreel.models.training.environment import resolve
 from unreel.models.training.ranks import ALONE, Ranks, joined_ranks
 from unreel.pipelines.errors import UnreelError
@@ -33,17 +33,33 @@ FAILED = (5, 6)
 """Rows of each batch that are not valid: of two ranks the second has both, so that their own means count unlike."""
 
 
-def config(*, name: Any = "sgd", **train: Any) -> RunConfig:
+def config(*, name: Any = "sgd", several: str = "", gradients_every: int = 0, **train: Any) -> RunConfig:
+    """A run of one task, or of several in the mode `several`."""
     settings: dict[str, Any] = {
         "steps": STEPS,
-        "batch_size": ROWS,
+        "batch_size": 2 * ROWS if several else ROWS,
         "log_every": 1,
         "eval_batches": 1,
         "threads": 1,
     }
+    order = {"name": "shuffle_and_learn", "tuples": 3}
+    tower = {"name": "tiny", "channels": [8], "embed_dim": 8, "grid": 2, "norm": "group"}
+    asked: dict[str, Any] = {"task": order, "towers": {"frame": tower}}
+    if several:
+        # The last of them leaves the head of the first without gradients.
+        asked = {
+            "tasks": {"order": order, "sound": {"name": "correspondence", "group": 4}},
+            "towers": {"frame": tower, "audio": tower},
+            # Classes in balance are counted in each pass.
+            "objectives": {name: {"class_weights": "none"} for name in ("order", "sound")},
+            "together": TogetherConfig(
+                mode=several,  # type: ignore[arg-type]
+                weights={"sound": 0.5},
+                gradients_every=gradients_every,
+            ),
+        }
     return RunConfig(
-        task={"name": "shuffle_and_learn", "tuples": 3},
-        towers={"frame": {"name": "tiny", "channels": [8], "embed_dim": 8, "grid": 2, "norm": "group"}},
+        **asked,
         # Adam divides small gradients by themselves, and so makes a rounding as large as a gradient.
         optimiser=OptimiserConfig(name=name, learning_rate=0.1 if name == "sgd" else 1e-4, clip_norm=1.0),
         train=resolve(TrainConfig(**(settings | train), device="cpu")),
@@ -57,26 +73,37 @@ class Part:
     ranks: Ranks
     signal_at: int | None = None
     stop_at: int | None = None
+    several: str = ""
     step: int = 0
     seen: list[list[int]] = field(default_factory=list)
     stats: LoaderStats = field(default_factory=LoaderStats)
 
-    def batch(self, step: int, /) -> PretextBatch:
+    def batches(self, step: int, /) -> dict[str, PretextBatch]:
         # Three tuples a clip, so that the classes are not even.
-        whole = _conftest.make_order_batch(step, rows=ROWS, size=16, tuples=3)
-        valid = torch.tensor([row not in FAILED for row in range(ROWS)])
+        rows = 2 * ROWS if self.several else ROWS
+        order = _conftest.make_order_batch(step, rows=rows, size=16, tuples=3)
+        if not self.several:
+            return {"shuffle_and_learn": self._mine(order)}
+        made = {"order": order, "sound": _conftest.make_sound_batch(step, rows=rows, size=16)}
+        if self.several == "turns":
+            name = list(made)[step % 2]
+            made = {name: made[name]}
+        return {name: self._mine(batch) for name, batch in made.items()}
+
+    def _mine(self, whole: PretextBatch) -> PretextBatch:
+        valid = torch.tensor([row not in FAILED for row in range(len(whole))])
         whole = replace(whole, valid=valid)
-        share = ROWS // self.ranks.size
+        share = len(whole) // self.ranks.size
         return take_rows(whole, torch.arange(self.ranks.rank * share, (self.ranks.rank + 1) * share))
 
     def __iter__(self) -> Iterator[Any]:
         while self.step != self.stop_at:
             if self.step == self.signal_at:
                 os.kill(os.getpid(), signal.SIGTERM)
-            batch = self.batch(self.step)
-            self.seen.append(batch.positions.tolist())
+            batches = self.batches(self.step)
+            self.seen.append(next(iter(batches.values())).positions.tolist())
             self.step += 1
-            yield _conftest.MemoryStep(self.step - 1, batch)
+            yield _conftest.MemoryStep(self.step - 1, batches)
         raise KeyboardInterrupt
 
     def state_dict(self) -> dict[str, Any]:
@@ -106,11 +133,12 @@ def train(folder: Path, *, ranks: Ranks = ALONE, resume: bool = False, **asked: 
     """Train one run; `asked` are settings of a `Part` or of the section `train`."""
     spare = asked.pop("spare", False)
     of_part = {name: asked.pop(name) for name in ("signal_at", "stop_at") if name in asked}
-    part, ear = Part(ranks, **of_part), Ear()
+    several = asked.get("several", "")
+    part, ear = Part(ranks, **of_part, several=several), Ear()
     trainer = Trainer(
         config(**asked),
         loader=part,
-        validation=Part(ranks),
+        validation=Part(ranks, several=several),
         folder=RunFolder(folder),
         listeners=[ear],
         ranks=ranks,

@@ -16,6 +16,8 @@ from unreel.models.training.learner import Learner
 from unreel.pipelines.errors import Diverged
 from unreel.pipelines.pretext.task import PretextBatch
 
+ORDER = "shuffle_and_learn"
+
 
 def config(norm: str = "group", **train: Any) -> RunConfig:
     return RunConfig(
@@ -42,10 +44,10 @@ def test_passes_add_up_to_the_whole_batch(order_batch: Callable[..., PretextBatc
     whole, parts = learner(config()), learner(config(accumulate=passes))
     for step in range(2):
         batch = uneven(order_batch, step)
-        one, other = whole.learn(step, batch), parts.learn(step, batch)
-        assert other.tally.loss == pytest.approx(one.tally.loss, abs=1e-6)
+        one, other = (each.learn(step, {ORDER: batch}) for each in (whole, parts))
+        assert other.loss == pytest.approx(one.loss, abs=1e-6)
         assert other.gradient_norm == pytest.approx(one.gradient_norm, rel=1e-4)
-        assert (other.tally.right, other.tally.failed) == (one.tally.right, 3)
+        assert (other.tallies[ORDER].right, other.tallies[ORDER].failed) == (one.tallies[ORDER].right, 3)
     for one, other in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
 
@@ -53,18 +55,19 @@ def test_passes_add_up_to_the_whole_batch(order_batch: Callable[..., PretextBatc
 def test_a_first_pass_without_any_row_costs_nothing(order_batch: Callable[..., PretextBatch]) -> None:
     whole, parts = learner(config()), learner(config(accumulate=2))
     batch = replace(order_batch(0, rows=8, size=16, tuples=2), valid=torch.arange(8) >= 4)
-    assert parts.learn(0, batch).gradient_norm == pytest.approx(whole.learn(0, batch).gradient_norm, rel=1e-4)
+    expected = whole.learn(0, {ORDER: batch}).gradient_norm
+    assert parts.learn(0, {ORDER: batch}).gradient_norm == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_step_that_is_refused_moves_nothing(order_batch: Callable[..., PretextBatch]) -> None:
     one = learner(config("batch", ema=0.5))
     before = {name: value.clone() for name, value in one.model.state_dict().items()}
-    refused = one.learn(0, order_batch(0, size=16, tuples=2), limit=0.01).refused
+    refused = one.learn(0, {ORDER: order_batch(0, size=16, tuples=2)}, limit=0.01).refused
     assert "a spike: above 0.01" in refused
     assert all(torch.equal(before[name], value) for name, value in one.model.state_dict().items())
     assert one.average is not None
     assert all(torch.equal(before[name], value) for name, value in one.average.model.state_dict().items())
-    assert not one.learn(1, order_batch(0, size=16, tuples=2)).refused
+    assert not one.learn(1, {ORDER: order_batch(0, size=16, tuples=2)}).refused
     assert not torch.equal(
         before["objective.head.0.weight"], one.model.state_dict()["objective.head.0.weight"]
     )
@@ -75,7 +78,7 @@ def test_the_average_follows_slowly(order_batch: Callable[..., PretextBatch]) ->
     name = "objective.head.0.weight"
     expected = one.model.state_dict()[name].clone()
     for step in range(3):
-        one.learn(step, order_batch(step, size=16, tuples=2))
+        one.learn(step, {ORDER: order_batch(step, size=16, tuples=2)})
         kept = (1 + step) / (10 + step)
         expected = kept * expected + (1 - kept) * one.model.state_dict()[name]
     averaged = one.evaluated.state_dict()

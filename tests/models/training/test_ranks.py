@@ -37,6 +37,12 @@ JOBS: dict[str, dict[str, Any]] = {
     "cut for one": {"parallel": "fsdp", "signal_at": 1, "name": "adamw"},
     "plain": {"name": "adamw"},
     "spare": {"spare": True},
+    "shared": {"several": "shared"},
+    "shared measured": {"several": "shared", "gradients_every": 1},
+    "shared passes": {"several": "shared", "accumulate": 2},
+    "shared divided": {"several": "shared", "parallel": "fsdp", "gradients_every": 2},
+    "shared divided passes": {"several": "shared", "parallel": "fsdp", "accumulate": 2},
+    "turns": {"several": "turns", "gradients_every": 2},
 }
 """Run → what two ranks are asked to do, one after another."""
 
@@ -47,6 +53,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str,
     folder = tmp_path_factory.mktemp("ranks")
     before = torch.get_num_threads()
     child.train(folder / "alone")
+    child.train(folder / "shared alone", several="shared", gradients_every=1)
+    child.train(folder / "turns alone", several="turns", gradients_every=2)
     with pytest.raises(KeyboardInterrupt):
         child.train(folder / "onwards", checkpoint_every=1, stop_at=2)
     torch.set_num_threads(before)
@@ -123,6 +131,42 @@ def test_passes_and_parts_learn_the_same(runs: tuple[Path, list[dict[str, Any]]]
     assert bool(saved[1].average) == (name != "spare")
     for weight, value in saved[0].average.items() if saved[1].average else ():
         torch.testing.assert_close(value, saved[1].average[weight], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "every"),
+    [
+        ("shared", 0),
+        ("shared measured", 1),
+        ("shared passes", 0),
+        ("shared divided", 2),
+        ("shared divided passes", 0),
+        ("turns", 2),
+    ],
+)
+def test_two_ranks_learn_several_tasks_as_one_does(
+    runs: tuple[Path, list[dict[str, Any]]], name: str, every: int
+) -> None:
+    folder, _ = runs
+    alone, several = folder / f"{name.split()[0]} alone", folder / name
+    rows = [
+        {(row["step"], row["split"]): row for row in read_metrics(run / "metrics.jsonl")}
+        for run in (alone, several)
+    ]
+    compared = 0
+    for place, row in rows[1].items():
+        # Classes of a pass and losses of a validation are counted otherwise where a step comes in passes.
+        for number in row.keys() - {"seconds", "data_wait", "clips_per_second", "gradient_norm"}:
+            if "passes" not in name or place[1] == "train":
+                compared += 1
+                assert row[number] == pytest.approx(rows[0][place][number], abs=2e-5), (place, number)
+    assert compared > 50
+    measured = [row for place, row in rows[1].items() if place[1] == "gradients"]
+    assert bool(measured) == bool(every)
+    saved = [newest_checkpoint(run / "checkpoints")[0] for run in (alone, several)]
+    assert saved[0] is not None and saved[1] is not None
+    for weight, value in saved[0].model.items():
+        torch.testing.assert_close(value, saved[1].model[weight], rtol=0, atol=1e-5)
 
 
 def test_a_divided_optimiser_goes_on_at_any_number_of_ranks(runs: tuple[Path, list[dict[str, Any]]]) -> None:
