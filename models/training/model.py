@@ -47,7 +47,9 @@ class PretextModel(nn.Module):
 
     def follow(self) -> None:
         """A step has moved the weights; what follows them slowly moves here."""
-        self.objective.follow(dict(self.towers.items()))
+        several = isinstance(self.objective, nn.ModuleDict)
+        for objective in self.objective.children() if several else [self.objective]:
+            cast(Objective, objective).follow(dict(self.towers.items()))
 
 
 def build_tasks(config: RunConfig) -> dict[str, TrainableTask]:

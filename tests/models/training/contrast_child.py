@@ -88,7 +88,7 @@ class Part:
     def __iter__(self) -> Iterator[Any]:
         while self.step != self.stop_at:
             self.step += 1
-            yield conftest.MemoryStep(self.step - 1, self.batch(self.step - 1))
+            yield conftest.MemoryStep(self.step - 1, self.batches(self.step - 1))
         raise KeyboardInterrupt
 
     def state_dict(self) -> dict[str, Any]:
