@@ -122,6 +122,9 @@ def run_training(
         )
         if ranks.leads and ranks.size > 1:
             console.print(_division(config, ranks), markup=False, soft_wrap=True)
+        if ranks.leads and not resume:
+            for kind, source in config.start.items():
+                console.print(f"the {kind} tower starts from {source}", markup=False, soft_wrap=True)
         if config.train.epochs and ranks.leads:
             console.print(_epochs(config, loader.samples), markup=False, soft_wrap=True)
         result = _trained(trainer, session, resume)

@@ -188,6 +188,8 @@ class RunConfig(Section, frozen=True, kw_only=True):
     objectives: dict[str, dict[str, Any]] = {}
     """The same of several tasks, by the recipe's names."""
     together: TogetherConfig = TogetherConfig()
+    start: dict[str, str] = {}
+    """By kind of tower: the run, or the exported tower, whose weights it starts from; the others draw theirs."""
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     divergence: DivergenceConfig = DivergenceConfig()
@@ -200,6 +202,9 @@ class RunConfig(Section, frozen=True, kw_only=True):
             raise ValueError(f"a run has a section 'task', or sections 'tasks.NAME': there is {found}")
         if self.objective and self.tasks:
             raise ValueError("section 'objective': of several tasks write 'objectives.NAME'")
+        strange = sorted(set(self.start) - set(self.towers))
+        if strange:
+            raise ValueError(f"start.{strange[0]}: no such tower; there are {', '.join(self.towers)}")
         for section, names in (("objectives", self.objectives), ("together.weights", self.together.weights)):
             unknown = sorted(set(names) - set(self.tasks))
             if unknown:

@@ -1,7 +1,7 @@
 """From settings to modules: the pretext tasks, the towers and the objectives of a run."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 import torch
@@ -24,6 +24,9 @@ __all__ = [
     "towers_of",
     "trunks",
 ]
+
+
+T = TypeVar("T")
 
 
 class PretextModel(nn.Module):
@@ -148,6 +151,7 @@ def only(config: RunConfig, tasks: Sequence[str]) -> RunConfig:
     if not config.tasks:
         return config
     weights = config.together.weights
+    kinds = {kind for name in tasks for kind in towers_of(config, name)}
     return msgspec.structs.replace(
         config,
         tasks={name: config.tasks[name] for name in tasks},
@@ -155,12 +159,13 @@ def only(config: RunConfig, tasks: Sequence[str]) -> RunConfig:
         together=msgspec.structs.replace(
             config.together, weights={name: weights[name] for name in tasks if name in weights}
         ),
-        towers=_kept(config, {kind for name in tasks for kind in towers_of(config, name)}),
+        towers=_kept(config.towers, kinds),
+        start=_kept(config.start, kinds),
     )
 
 
-def _kept(config: RunConfig, kinds: Collection[str]) -> dict[str, dict[str, Any]]:
-    return {kind: settings for kind, settings in config.towers.items() if kind in kinds}
+def _kept(sections: Mapping[str, T], kinds: Collection[str]) -> dict[str, T]:
+    return {kind: settings for kind, settings in sections.items() if kind in kinds}
 
 
 def trunks(config: RunConfig, kind: str) -> list[str]:

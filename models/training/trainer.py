@@ -43,6 +43,7 @@ from unreel.models.training.run import RunFolder
 from unreel.models.training.saver import Saver
 from unreel.models.training.sharded import load_parts, whole
 from unreel.models.training.signals import StopRequest, stop_requests
+from unreel.models.training.start import start_towers
 from unreel.models.training.tracking import open_tracker
 from unreel.models.training.validation import BatchSource, validate
 from unreel.pipelines.errors import Diverged, StateMismatch
@@ -116,7 +117,10 @@ class Trainer:
         self._ranks = ranks
         self._device = ranks.device(config.train.device)
         self._environment = record_environment(self._device, ranks=ranks.size)
-        self._learner = Learner(build_model(config).to(self._device), config, ranks=ranks)
+        model = build_model(config)
+        if not steps_saved(folder.checkpoints):
+            start_towers(model, config.start)
+        self._learner = Learner(model.to(self._device), config, ranks=ranks)
         self._saver = Saver(
             folder.checkpoints, keep=config.train.keep, every=config.train.keep_every, ranks=ranks
         )
