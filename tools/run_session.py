@@ -1,5 +1,6 @@
 """What a session of training leaves in its run folder for people: beside its first step, and when it ends."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
@@ -9,25 +10,28 @@ import torch
 
 from unreel.models.objectives.objective import take_rows
 from unreel.models.training import RunConfig, RunFolder, TrainingResult
+from unreel.models.training.log import Row
 from unreel.pipelines.loader import Loader, Step
 from unreel.pipelines.stats import LoaderStats
 from unreel.shards.files import write_atomic
 from unreel.tools.console import console
 from unreel.tools.provenance import note_session
 from unreel.tools.run_files import RunFiles, write_guide
-from unreel.tools.run_page import write_run_page
-from unreel.tools.sheets import contact_sheet
 
 __all__ = ["Session"]
 
 _ROWS: Final = 8
 """Of a batch, on the samples sheet."""
 
+_BETWEEN_PAGES: Final = 600.0
+"""Seconds after which the page of a run that goes on is drawn anew; it takes some seconds of one core."""
+
 
 class Session:
     """The loader of rank 0; at its first step it notes what the run came from and draws that step, beside training.
 
-    Not before: a session that is refused, or finds the run finished, leaves the folder as it is.
+    Not before: a session that is refused, or finds the run finished, leaves the folder as it is. As a listener it draws
+    the run's page from time to time.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Session:
         self._files, self._ranks = RunFiles(folder.path), ranks
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="session")
         self._noted: Future[None] | None = None
+        self._drawn = time.monotonic()
 
     @property
     def stats(self) -> LoaderStats:
@@ -54,16 +59,37 @@ class Session:
     def load_state_dict(self, state: Mapping[str, Any], /) -> None:
         self._loader.load_state_dict(state)
 
+    def row(self, row: Row) -> None:
+        if time.monotonic() - self._drawn >= _BETWEEN_PAGES:
+            self._drawn = time.monotonic()
+            self._thread.submit(self._draw_page)
+
+    def warn(self, text: str) -> None:
+        """Warnings are on the page by their file."""
+
+    def close(self) -> None:
+        """`end` comes when there is a result."""
+
     def end(self, result: TrainingResult | None) -> None:
-        """Write how the session ended, where the loader's time went, and the page; None after an error."""
+        """Write how the session ended, where the loader's time went, and the page; None after an error.
+
+        After a signal the page is left as it was last drawn: who sends one may not wait for the seconds that it takes.
+        """
         if self._noted is not None:
             _attempt("what the run came from", self._noted.result)
         self._thread.shutdown()
         if result is not None:
             self._note_pace()
             write_atomic(self._files.result, _json(result))
-        if result is not None or self._noted is not None:
-            _attempt("its report", lambda: write_run_page(self._files.path))
+        if result is not None and result.stopped.startswith("SIG"):
+            console.print(f"`unreel report {self._files.path}` draws its page", markup=False, soft_wrap=True)
+        elif result is not None or self._noted is not None:
+            self._draw_page()
+
+    def _draw_page(self) -> None:
+        from unreel.tools.run_page import write_run_page
+
+        _attempt("its report", lambda: write_run_page(self._files.path))
 
     def _begin(self, step: Step) -> None:
         self._files.result.unlink(missing_ok=True)
@@ -88,6 +114,8 @@ class Session:
             self._draw(step)
 
     def _draw(self, step: Step) -> None:
+        from unreel.tools.sheets import contact_sheet
+
         for name, task in self._loader.tasks.items():
             alone = Step(step.step, {name: step.batches[name]}, step.seconds, step.failures)
             path = self._files.sheet(name if len(self._loader.tasks) > 1 else "")

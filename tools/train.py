@@ -117,7 +117,7 @@ def run_training(
             loader=session or loader,
             validation=validation,
             folder=folder,
-            listeners=[Screen(ticker, config)],
+            listeners=[Screen(ticker, config), *([session] if session else [])],
             ranks=ranks,
         )
         if ranks.leads and ranks.size > 1:

@@ -140,6 +140,24 @@ def test_hits_are_counted_within_one_step_and_chance_is_what_guessing_gives(trai
     assert torch.allclose(outcome.chances, torch.where(edge, 2 / 9, 3 / 9))
 
 
+@pytest.mark.parametrize(("loss", "bar"), [("multiway", 0.15), ("contrastive", 0.05)])
+def test_learns_a_batch_by_heart(loss: str, bar: float) -> None:
+    torch.manual_seed(0)
+    nets, batch = towers(), flickering(TASK, 5, rows=4)
+    objective = SyncOffset(nets, loss=loss, hidden=32)  # type: ignore[arg-type]
+    parameters = [p for module in (*nets.values(), objective) for p in module.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=5e-3)
+    for _ in range(150):
+        outcome = objective(nets, batch)
+        if outcome.loss < bar:
+            break
+        optimiser.zero_grad()
+        outcome.loss.backward()
+        optimiser.step()
+    assert outcome.loss < bar
+    assert outcome.hits.min() == 1
+
+
 @torch.no_grad()
 def test_losses_by_hand() -> None:
     nets = {kind: tower.eval() for kind, tower in towers().items()}

@@ -21,6 +21,7 @@ from unreel.shards.errors import StateMismatch
 from unreel.tools.cli import app
 from unreel.tools.provenance import read_provenance
 from unreel.tools.run_files import RunFiles
+from unreel.tools.run_page import summarise_run
 
 SMALL = (
     "towers.frame.channels=[8,16]",
@@ -113,7 +114,7 @@ def test_stopped_by_sigterm_and_resumed_equals_unbroken(
     # On a fast machine all six steps can be done before the signal comes.
     code = process.wait(timeout=60)
     assert code in (143, 0)
-    assert ("stopped by SIGTERM" in RunFiles(run).report.read_text()) == (code == 143)
+    assert ("stopped by SIGTERM" in summarise_run(run).state) == (code == 143)
     assert invoke(*words, "--resume") == 0
     assert exact_rows(run) == exact_rows(unbroken)
     steps = [session.from_step for session in read_provenance(RunFiles(run).provenance).sessions]
