@@ -70,23 +70,16 @@ class Cuts:
     """Where frames are cut so that a clip stands still.
 
     Attributes:
-        top, left: `[B, T]`, pixels, f32; i64 for a still camera, whose frames need no interpolation.
+        top, left: f32 `[B, T]`, pixels.
         extents: f32 `[B, T, 2]`, height and width of each cut.
         steady: bool `[B]`, False for clips whose path is not known well enough or leads out of the window; their frames
             are cut where they can be, and their labels are to be left out.
     """
 
-    top: NDArray[np.float32] | NDArray[np.int64]
-    left: NDArray[np.float32] | NDArray[np.int64]
+    top: NDArray[np.float32]
+    left: NDArray[np.float32]
     extents: NDArray[np.float32]
     steady: NDArray[np.bool_]
-
-    @classmethod
-    def still(cls, offsets: NDArray[np.int64], *, crop: int) -> "Cuts":
-        """Cuts of `crop` pixels at `offsets`, i64 `[2, B, T]`, wherever the camera goes."""
-        rows, times = offsets.shape[1:]
-        extents = np.full((rows, times, 2), crop, np.float32)
-        return cls(offsets[0], offsets[1], extents, np.ones(rows, np.bool_))
 
 
 def follow(path: CameraPath, offsets: NDArray[np.int64], *, crop: int, extent: tuple[int, int]) -> Cuts:

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unreel.pipelines.draws import Draws
-from unreel.pipelines.guards.camera_shift import draw_offsets
-from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.guards.frame_blur import draw_blur
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.plan import Plan
 from unreel.pipelines.pretext.checks import check_choice, check_range, no_look
+from unreel.pipelines.pretext.looking import frame_views
 from unreel.pipelines.pretext.stated import check_pictures, guard_words
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.pipelines.pretext.windows import TIME_FACTS, frames_in, place_time, time_facts
@@ -169,21 +168,10 @@ class ArrowOfTime:
         )
 
     def _views(self, draws: Draws, backward: NDArray[np.bool_]) -> Views:
-        jitter = Jitter.of(self)
-        slack = self.window - self.crop
-        top, left = draw_offsets(draws, frames=self.shown, slack=slack, shift=self.camera_shift)
         forward = np.arange(self.shown)
-        return Views(
-            top=top,
-            left=left,
-            crop=(self.crop, self.crop),
-            size=(self.size, self.size),
-            flip=draws.chance("flip", self.flip),
-            colour=draw_colours(draws, jitter, frames=self.shown, independent=self.independent_jitter),
-            blur=draw_blur(draws, frames=self.shown, most=self.blur),
-            frame=np.where(backward[:, None], forward[::-1], forward),
-            layout="CTHW",
-        )
+        frame = np.where(backward[:, None], forward[::-1], forward)
+        blur = draw_blur(draws, frames=self.shown, most=self.blur)
+        return frame_views(self, draws, frames=self.shown, blur=blur, frame=frame, layout="CTHW")
 
 
 def differences(clips: Tensor) -> Tensor:

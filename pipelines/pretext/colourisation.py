@@ -26,6 +26,7 @@ from unreel.pipelines.ops.palette import nearest_colour, palette
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.plan import Plan
 from unreel.pipelines.pretext.checks import check_range, no_look
+from unreel.pipelines.pretext.stated import check_pictures
 from unreel.pipelines.pretext.stretch import place_stretch
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.shards.sample import Sidecar
@@ -84,10 +85,8 @@ class Colourisation:
         check_range(self, 0.01, 60, "step_seconds", "ahead_seconds")
         check_range(self, 2, 256, "clusters")
         check_range(self, 2, 128, "cells")
-        check_range(self, 16, 4096, "window", "size")
-        check_range(self, 16, self.window, "crop")
-        check_range(self, 0, 1, "flip", "brightness", "contrast")
-        check_range(self, 0, 255, "min_motion", "min_spread")
+        check_range(self, 0, 255, "min_spread")
+        check_pictures(self)
 
     @property
     def times(self) -> tuple[float, ...]:

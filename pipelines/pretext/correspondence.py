@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.guards.audio_phase import Placed, grid_phase, grid_starts, place_sound
-from unreel.pipelines.guards.camera_shift import draw_offsets
-from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.guards.partner_swap import Swap, is_negative, swap_partners
 from unreel.pipelines.guards.silence import sounding_share
 from unreel.pipelines.media import MediaBatch
-from unreel.pipelines.ops.views import Views, render
+from unreel.pipelines.ops.views import render
 from unreel.pipelines.plan import Plan, Window
 from unreel.pipelines.pretext.checks import check_range, no_look
 from unreel.pipelines.pretext.listening import check_hearing, hear
+from unreel.pipelines.pretext.looking import frame_views
+from unreel.pipelines.pretext.stated import check_pictures
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Sidecar
@@ -88,10 +88,8 @@ class Correspondence:
         check_range(self, 4, 1024, "group")
         if self.group % 2:
             raise ValueError(f"group = {self.group}: must be even, half of its rows are negatives")
-        check_range(self, 16, 4096, "window", "size")
-        check_range(self, 16, self.window, "crop")
-        check_range(self, 0, 1, "flip", "shift", "saturation", "min_sound")
         check_range(self, 0, 60, "misalignment_seconds")
+        check_pictures(self)
 
     @property
     def needs(self) -> Needs:
@@ -177,7 +175,7 @@ class Correspondence:
         device = pictures.device
         swap = swap_partners(draws, media.sources, group=self.group)
         partner = torch.from_numpy(swap.partner).to(device)
-        views = self._views(draws)
+        views = frame_views(self, draws, frames=1)
         sound, heard = hear(self, media.audio, draws, row=swap.partner)
         return PretextBatch(
             inputs={
@@ -190,18 +188,6 @@ class Correspondence:
             keys=media.keys,
             sources=media.sources,
             facts=_pair_facts(media, swap) | views.facts() | heard,
-        )
-
-    def _views(self, draws: Draws) -> Views:
-        top, left = draw_offsets(draws, frames=1, slack=self.window - self.crop, shift=0)
-        jitter = Jitter(shift=self.shift, saturation=self.saturation)
-        return Views(
-            top=top,
-            left=left,
-            crop=(self.crop, self.crop),
-            size=(self.size, self.size),
-            flip=draws.chance("flip", self.flip),
-            colour=draw_colours(draws, jitter, frames=1, independent=True),
         )
 
 

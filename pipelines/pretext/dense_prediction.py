@@ -11,14 +11,13 @@ import numpy as np
 import torch
 
 from unreel.pipelines.draws import Draws
-from unreel.pipelines.guards.camera_shift import draw_offsets
-from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.plan import Plan
 from unreel.pipelines.pretext.checks import check_range, no_look
-from unreel.pipelines.pretext.stated import guard_words
+from unreel.pipelines.pretext.looking import frame_views
+from unreel.pipelines.pretext.stated import check_pictures, guard_words
 from unreel.pipelines.pretext.stretch import place_stretch
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.shards.sample import Sidecar
@@ -75,11 +74,7 @@ class DensePrediction:
         check_range(self, 1, self.blocks - 1, "predicted")
         check_range(self, 1, 64, "block_frames")
         check_range(self, 0.01, 60, "step_seconds")
-        check_range(self, 16, 4096, "window", "size")
-        check_range(self, 16, self.window, "crop")
-        check_range(self, 0, 1, "flip", "brightness", "contrast", "saturation", "grey")
-        check_range(self, 0, 0.5, "hue")
-        check_range(self, 0, 255, "min_motion")
+        check_pictures(self)
 
     @property
     def frames(self) -> int:
@@ -150,15 +145,4 @@ class DensePrediction:
         )
 
     def _views(self, draws: Draws) -> Views:
-        jitter = Jitter.of(self)
-        top, left = draw_offsets(draws, frames=self.frames, slack=self.window - self.crop, shift=0)
-        return Views(
-            top=top,
-            left=left,
-            crop=(self.crop, self.crop),
-            size=(self.size, self.size),
-            flip=draws.chance("flip", self.flip),
-            colour=draw_colours(draws, jitter, frames=self.frames, independent=self.independent_jitter),
-            layout="CTHW",
-            clips=self.blocks,
-        )
+        return frame_views(self, draws, frames=self.frames, layout="CTHW", clips=self.blocks)

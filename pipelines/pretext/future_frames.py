@@ -10,13 +10,13 @@ from typing import ClassVar, Final
 import numpy as np
 
 from unreel.pipelines.draws import Draws
-from unreel.pipelines.guards.camera_shift import draw_offsets
 from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.media import MediaBatch
-from unreel.pipelines.ops.colour import Colour
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.plan import Plan
 from unreel.pipelines.pretext.checks import check_range, no_look
+from unreel.pipelines.pretext.looking import frame_views
+from unreel.pipelines.pretext.stated import check_pictures
 from unreel.pipelines.pretext.stretch import place_stretch
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.shards.sample import Sidecar
@@ -64,10 +64,8 @@ class FutureFrames:
     def __post_init__(self) -> None:
         check_range(self, 1, 64, "seen", "future")
         check_range(self, 0.01, 60, "step_seconds")
-        check_range(self, 16, 4096, "window", "size")
-        check_range(self, 16, self.window, "crop")
-        check_range(self, 0, 1, "flip")
-        check_range(self, 0, 255, "min_motion", "min_future_motion")
+        check_range(self, 0, 255, "min_future_motion")
+        check_pictures(self)
 
     @property
     def frames(self) -> int:
@@ -147,13 +145,4 @@ class FutureFrames:
 
     def _views(self, draws: Draws) -> Views:
         """Colours stay: a change of light from frame to frame cannot be foreseen, and one a clip changes no question."""
-        top, left = draw_offsets(draws, frames=self.frames, slack=self.window - self.crop, shift=0)
-        return Views(
-            top=top,
-            left=left,
-            crop=(self.crop, self.crop),
-            size=(self.size, self.size),
-            flip=draws.chance("flip", self.flip),
-            colour=Colour.unchanged(*top.shape),
-            layout="CTHW",
-        )
+        return frame_views(self, draws, frames=self.frames, layout="CTHW")

@@ -44,13 +44,15 @@ class Heard(Protocol):
     def mask_bands(self) -> int: ...
     @property
     def mask_seconds(self) -> float: ...
+    @property
+    def min_sound(self) -> float: ...
 
 
 def check_hearing(task: Heard) -> None:
     """Raise ValueError unless the fields of `Heard` lie in their ranges."""
     check_range(task, 8_000, 192_000, "audio_rate")
     check_choice(task, "features", FEATURES)
-    check_range(task, 0, 1, "gain", "noise")
+    check_range(task, 0, 1, "gain", "noise", "min_sound")
     check_range(task, 0, 256, "mask_bands")
     check_range(task, 0, 60, "mask_seconds")
 

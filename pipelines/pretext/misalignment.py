@@ -19,9 +19,11 @@ from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import render
 from unreel.pipelines.plan import Plan, Span
 from unreel.pipelines.pretext.checks import check_range, no_look
-from unreel.pipelines.pretext.clips import clip_views, frames_at
 from unreel.pipelines.pretext.listening import check_hearing, hear
+from unreel.pipelines.pretext.looking import frame_views
+from unreel.pipelines.pretext.stated import check_pictures
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
+from unreel.pipelines.pretext.windows import frames_at
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Sidecar
 
@@ -86,9 +88,7 @@ class Misalignment:
         check_hearing(self)
         check_range(self, 0.02, 60, "min_shift_seconds")
         check_range(self, self.min_shift_seconds, 600, "max_shift_seconds")
-        check_range(self, 16, 4096, "window", "size")
-        check_range(self, 16, self.window, "crop")
-        check_range(self, 0, 1, "flip", "shift", "saturation", "min_sound")
+        check_pictures(self)
 
     @property
     def needs(self) -> Needs:
@@ -202,7 +202,7 @@ class Misalignment:
         starts = np.take_along_axis(media.fact("starts"), order, axis=1)
         length = round(self.seconds * self.audio_rate)
         sound, heard = hear(self, media.audio, draws, start=starts, length=length)
-        views = clip_views(self, draws, frames=self.frames)
+        views = frame_views(self, draws, frames=self.frames, layout="CTHW")
         return PretextBatch(
             inputs={"video": render(media.pictures, views), "audio": sound},
             targets=torch.from_numpy(1 - order).to(media.valid.device),

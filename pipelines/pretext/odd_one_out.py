@@ -13,8 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from unreel.pipelines.draws import Draws
-from unreel.pipelines.guards.camera_shift import draw_offsets
-from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.guards.equal_gaps import straight_walks, turning_walks, walkable_gaps
 from unreel.pipelines.guards.similar_frames import step_difference
@@ -22,8 +20,9 @@ from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.plan import Plan
 from unreel.pipelines.pretext.checks import check_range, no_look
+from unreel.pipelines.pretext.looking import frame_views
 from unreel.pipelines.pretext.permutations import orders
-from unreel.pipelines.pretext.stated import guard_words
+from unreel.pipelines.pretext.stated import check_pictures, guard_words
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.pipelines.pretext.windows import frames_in, place_time
 from unreel.shards.errors import PlanImpossible
@@ -103,12 +102,8 @@ class OddOneOut:
         check_range(self, 4, 8, "frames")
         check_range(self, 0.001, 10, "gap_min_seconds")
         check_range(self, 2 * self.gap_min_seconds, 20, "gap_max_seconds")
-        check_range(self, 0, 1, "backwards", "flip", "brightness", "contrast")
-        check_range(self, 16, 4096, "window", "size")
-        check_range(self, 16, self.window, "crop")
-        check_range(self, 0, self.window - self.crop, "camera_shift")
-        check_range(self, 0, 255, "min_motion")
-        check_range(self, 0, 255**2, "min_difference")
+        check_range(self, 0, 1, "backwards")
+        check_pictures(self)
 
     @property
     def needs(self) -> Needs:
@@ -238,16 +233,4 @@ class OddOneOut:
 
     def _views(self, draws: Draws) -> Views:
         frames = self.sequences * self.frames
-        jitter = Jitter(brightness=self.brightness, contrast=self.contrast)
-        slack = self.window - self.crop
-        top, left = draw_offsets(draws, frames=frames, slack=slack, shift=self.camera_shift)
-        return Views(
-            top=top,
-            left=left,
-            crop=(self.crop, self.crop),
-            size=(self.size, self.size),
-            flip=draws.chance("flip", self.flip),
-            colour=draw_colours(draws, jitter, frames=frames, independent=self.independent_jitter),
-            layout="CTHW",
-            clips=self.sequences,
-        )
+        return frame_views(self, draws, frames=frames, layout="CTHW", clips=self.sequences)

@@ -19,8 +19,9 @@ from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.plan import Plan
-from unreel.pipelines.pretext.checks import check_range, no_look
+from unreel.pipelines.pretext.checks import no_look
 from unreel.pipelines.pretext.pictures import draw_frame
+from unreel.pipelines.pretext.stated import check_pictures
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.shards.sample import Sidecar
 
@@ -60,10 +61,7 @@ class Rotation:
     content_box: bool = True
 
     def __post_init__(self) -> None:
-        check_range(self, 16, 4096, "window", "size")
-        check_range(self, 16, self.window, "crop")
-        check_range(self, 0, 1, "flip", "brightness", "contrast", "saturation", "grey")
-        check_range(self, 0, 0.5, "hue")
+        check_pictures(self)
 
     @property
     def needs(self) -> Needs:

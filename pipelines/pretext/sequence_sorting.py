@@ -12,9 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from unreel.pipelines.draws import Draws
-from unreel.pipelines.guards.camera_shift import draw_offsets
 from unreel.pipelines.guards.channel_split import split_channels
-from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.guards.equal_gaps import straight_walks
 from unreel.pipelines.guards.similar_frames import nearest_difference
@@ -22,8 +20,9 @@ from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.plan import Plan
 from unreel.pipelines.pretext.checks import check_range, no_look
+from unreel.pipelines.pretext.looking import frame_views
 from unreel.pipelines.pretext.permutations import orders
-from unreel.pipelines.pretext.stated import guard_words
+from unreel.pipelines.pretext.stated import check_pictures, guard_words
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.pipelines.pretext.windows import frames_in, place_time
 from unreel.shards.errors import PlanImpossible
@@ -84,12 +83,8 @@ class SequenceSorting:
     def __post_init__(self) -> None:
         check_range(self, 0.001, 60, "gap_min_seconds")
         check_range(self, self.gap_min_seconds, 600, "gap_max_seconds")
-        check_range(self, 0, 1, "reverse", "flip", "brightness", "contrast")
-        check_range(self, 16, 4096, "window", "size")
-        check_range(self, 16, self.window, "crop")
-        check_range(self, 0, self.window - self.crop, "camera_shift")
-        check_range(self, 0, 255, "min_motion")
-        check_range(self, 0, 255**2, "min_difference")
+        check_range(self, 0, 1, "reverse")
+        check_pictures(self)
 
     @property
     def needs(self) -> Needs:
@@ -186,15 +181,5 @@ class SequenceSorting:
 
     def _views(self, draws: Draws, order: NDArray[np.int64]) -> Views:
         """Views of the frames in the `order`, i64 `[B, 4]`, or in its reversal."""
-        jitter = Jitter(brightness=self.brightness, contrast=self.contrast)
-        slack = self.window - self.crop
-        top, left = draw_offsets(draws, frames=_FRAMES, slack=slack, shift=self.camera_shift)
-        return Views(
-            top=top,
-            left=left,
-            crop=(self.crop, self.crop),
-            size=(self.size, self.size),
-            flip=draws.chance("flip", self.flip),
-            colour=draw_colours(draws, jitter, frames=_FRAMES, independent=self.independent_jitter),
-            frame=np.where(draws.chance("reverse", self.reverse, 1), order[:, ::-1], order),
-        )
+        reverse = draws.chance("reverse", self.reverse, 1)
+        return frame_views(self, draws, frames=_FRAMES, frame=np.where(reverse, order[:, ::-1], order))

@@ -5,7 +5,7 @@ direction is no cue. Not in order are (b, a, d), (b, e, d) and their reversals. 
 classes; only the middle one differs. The five times are chosen before any label, so times and gaps cannot tell it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 import numpy as np
@@ -13,20 +13,19 @@ import torch
 from numpy.typing import NDArray
 
 from unreel.pipelines.draws import Draws
-from unreel.pipelines.guards.camera_shift import draw_offsets
-from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.guards.gop_phase import gop_phases, times_by_phase
 from unreel.pipelines.guards.motion_window import choose_start, window_motion
 from unreel.pipelines.guards.scene_cuts import uncut_starts
 from unreel.pipelines.guards.similar_frames import frame_difference
-from unreel.pipelines.guards.stabilise import Cuts, camera_path, follow
+from unreel.pipelines.guards.stabilise import camera_path, follow
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.ops.yuv import Pictures
 from unreel.pipelines.plan import Plan
 from unreel.pipelines.pretext.checks import check_range, no_look
-from unreel.pipelines.pretext.stated import guard_words
+from unreel.pipelines.pretext.looking import frame_views
+from unreel.pipelines.pretext.stated import check_pictures, guard_words
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Sidecar, Video
@@ -103,13 +102,8 @@ class ShuffleAndLearn:
     def __post_init__(self) -> None:
         check_range(self, 0.02, 600, "tau_max_seconds", "tau_min_seconds")
         check_range(self, 1, 64, "tuples")
-        check_range(self, 0, 1, "positive", "flip", "brightness", "contrast", "saturation", "grey")
-        check_range(self, 0, 0.5, "hue")
-        check_range(self, 16, 4096, "window", "size")
-        check_range(self, 16, self.window, "crop")
-        check_range(self, 0, self.window - self.crop, "camera_shift")
-        check_range(self, 0, 255, "min_motion")
-        check_range(self, 0, 255**2, "min_difference")
+        check_range(self, 0, 1, "positive")
+        check_pictures(self)
 
     @property
     def needs(self) -> Needs:
@@ -233,25 +227,13 @@ class ShuffleAndLearn:
 
     def _views(self, pictures: Pictures, draws: Draws) -> tuple[Views, NDArray[np.bool_]]:
         """What each frame shows, and which clips are steady, bool `[B]`."""
-        jitter = Jitter.of(self)
-        cuts = self._cuts(pictures, draws)
-        views = Views(
-            top=cuts.top,
-            left=cuts.left,
-            crop=cuts.extents if self.stabilise else (self.crop, self.crop),
-            size=(self.size, self.size),
-            flip=draws.chance("flip", self.flip),
-            colour=draw_colours(draws, jitter, frames=_FRAMES, independent=self.independent_jitter),
-        )
-        return views, cuts.steady
-
-    def _cuts(self, pictures: Pictures, draws: Draws) -> Cuts:
-        """Where frames are cut: each at its own place, and where the scene has gone if that is asked for."""
-        offsets = draw_offsets(draws, frames=_FRAMES, slack=self.window - self.crop, shift=self.camera_shift)
+        views = frame_views(self, draws, frames=_FRAMES)
         if not self.stabilise:
-            return Cuts.still(offsets, crop=self.crop)
+            return views, np.ones(len(views.top), np.bool_)
         path = camera_path(pictures, reference=_C)
-        return follow(path, offsets, crop=self.crop, extent=(self.window, self.window))
+        offsets = np.stack([views.top, views.left]).astype(np.int64)
+        cuts = follow(path, offsets, crop=self.crop, extent=(self.window, self.window))
+        return replace(views, top=cuts.top, left=cuts.left, crop=cuts.extents), cuts.steady
 
     def _tuples(self, draws: Draws) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Tuples i64 `[B, K, 3]` and whether each is in order, bool `[B, K]`; every tuple has its own coins."""

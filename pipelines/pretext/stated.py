@@ -9,12 +9,13 @@ from unreel.pipelines.pretext.checks import check_range
 __all__ = ["check_pictures", "guard_words"]
 
 _RANGES: Final[Mapping[str, tuple[float, float]]] = {
-    **dict.fromkeys(("flip", "brightness", "contrast", "saturation", "grey"), (0, 1)),
+    **dict.fromkeys(("flip", "brightness", "contrast", "saturation", "grey", "shift"), (0, 1)),
     "hue": (0, 0.5),
     "window": (16, 4096),
     "size": (16, 4096),
     "blur": (0, 5),
     "min_motion": (0, 255),
+    "min_difference": (0, 255**2),
 }
 
 

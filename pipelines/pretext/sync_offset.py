@@ -22,9 +22,11 @@ from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import render
 from unreel.pipelines.plan import Plan, Span
 from unreel.pipelines.pretext.checks import check_range, no_look
-from unreel.pipelines.pretext.clips import clip_views, frames_at
 from unreel.pipelines.pretext.listening import check_hearing, cut_columns, hear
+from unreel.pipelines.pretext.looking import frame_views
+from unreel.pipelines.pretext.stated import check_pictures
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
+from unreel.pipelines.pretext.windows import frames_at
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Audio, Sidecar, Video, frame_to_audio
 
@@ -93,9 +95,7 @@ class SyncOffset:
         check_range(self, 0.01, 1, "step_seconds")
         check_range(self, 1, 250, "max_offset", "windows", "stride")
         check_hearing(self)
-        check_range(self, 16, 4096, "window", "size")
-        check_range(self, 16, self.window, "crop")
-        check_range(self, 0, 1, "flip", "shift", "saturation", "min_sound")
+        check_pictures(self)
 
     @property
     def candidates(self) -> int:
@@ -221,7 +221,7 @@ class SyncOffset:
         sounds = cut_columns(
             shown, media.fact("starts"), samples=self._length, width=round(share * shown.shape[3])
         )
-        views = clip_views(self, draws, frames=self._run, layout="TCHW")
+        views = frame_views(self, draws, frames=self._run)
         clips = render(media.pictures, views).unfold(1, self.frames, self.stride).permute(0, 1, 2, 5, 3, 4)
         return PretextBatch(
             inputs={

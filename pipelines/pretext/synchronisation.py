@@ -21,9 +21,11 @@ from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import render
 from unreel.pipelines.plan import Plan, Span
 from unreel.pipelines.pretext.checks import check_range, no_look
-from unreel.pipelines.pretext.clips import clip_views, frames_at
 from unreel.pipelines.pretext.listening import check_hearing, hear
+from unreel.pipelines.pretext.looking import frame_views
+from unreel.pipelines.pretext.stated import check_pictures
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
+from unreel.pipelines.pretext.windows import frames_at
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Sidecar
 
@@ -110,13 +112,12 @@ class Synchronisation:
         check_range(self, 4, 1024, "group")
         if self.group % 2:
             raise ValueError(f"group = {self.group}: must be even, half of its rows are negatives")
-        check_range(self, 0, 1, "hard", "super_hard", "flip", "shift", "saturation", "min_sound")
+        check_range(self, 0, 1, "hard", "super_hard")
         check_range(self, 0, 1 - self.hard + 1e-9, "super_hard")
         check_range(self, 0, 10**15, "hard_after")
         check_range(self, 0, 60, "hard_gap_seconds")
         check_range(self, 0.02, self.seconds, "min_shift_seconds")
-        check_range(self, 16, 4096, "window", "size")
-        check_range(self, 16, self.window, "crop")
+        check_pictures(self)
 
     @property
     def seconds(self) -> float:
@@ -242,7 +243,7 @@ class Synchronisation:
         roles = draw_roles(draws, group=self.group, shares=self._shares, since=self.hard_after)
         swap = swap_partners(draws, media.sources, group=self.group, swapping=roles.swapping)
         partner = torch.from_numpy(swap.partner).to(device)
-        views = clip_views(self, draws, frames=self.frames)
+        views = frame_views(self, draws, frames=self.frames, layout="CTHW")
         sound, heard = hear(self, media.audio, draws, row=swap.partner)
         return PretextBatch(
             inputs={

@@ -13,14 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from unreel.pipelines.draws import Draws
-from unreel.pipelines.guards.camera_shift import draw_offsets
-from unreel.pipelines.guards.colour_jitter import Jitter, draw_colours
 from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.guards.frame_blur import draw_blur
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.plan import Plan
 from unreel.pipelines.pretext.checks import check_range, no_look
+from unreel.pipelines.pretext.looking import frame_views
 from unreel.pipelines.pretext.stated import check_pictures, guard_words
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
 from unreel.pipelines.pretext.windows import TIME_FACTS, place_time, time_facts
@@ -171,15 +170,5 @@ class TimeContrast:
         )
 
     def _views(self, draws: Draws) -> Views:
-        jitter = Jitter.of(self)
-        frames, slack = 2 * self.pairs, self.window - self.crop
-        top, left = draw_offsets(draws, frames=frames, slack=slack, shift=self.camera_shift)
-        return Views(
-            top=top,
-            left=left,
-            crop=(self.crop, self.crop),
-            size=(self.size, self.size),
-            flip=draws.chance("flip", self.flip),
-            colour=draw_colours(draws, jitter, frames=frames, independent=self.independent_jitter),
-            blur=draw_blur(draws, frames=frames, most=self.blur),
-        )
+        frames = 2 * self.pairs
+        return frame_views(self, draws, frames=frames, blur=draw_blur(draws, frames=frames, most=self.blur))

@@ -11,7 +11,7 @@ from unreel.pipelines.plan import Window
 from unreel.shards.errors import PlanImpossible
 from unreel.shards.sample import Sidecar, Video
 
-__all__ = ["TIME_FACTS", "frames_in", "place_time", "time_facts"]
+__all__ = ["TIME_FACTS", "frames_at", "frames_in", "place_time", "time_facts"]
 
 TIME_FACTS: Final = ("frames", "seconds", "window_motion", "key_distance", "window_top", "window_left")
 """What `time_facts` says."""
@@ -83,3 +83,12 @@ def time_facts(
         "window_top": window.top,
         "window_left": window.left,
     }
+
+
+def frames_at(start: int, count: int, step_seconds: float, video: Video) -> NDArray[np.int32]:
+    """The nearest frame to each multiple of `step_seconds` from frame `start` on, i32 `[count]`.
+
+    Mixed frame rates show the same times so, within half a frame, and stay in step with their sound.
+    """
+    steps = np.rint(np.arange(count) * (step_seconds * float(video.frame_rate)))
+    return np.minimum(start + steps, video.frames - 1).astype(np.int32)
