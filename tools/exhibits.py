@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from unreel.models.evaluation import Finding, PretextScore
 from unreel.models.objectives import METRICS
+from unreel.models.training.scores import TASK, scores_in
 from unreel.tools.about import about
 from unreel.tools.charts import Bar, Curve, Panel, Point, draw_bars, draw_curves, draw_points
 from unreel.tools.evaluation import LOW_LEVEL, TRAINED, UNTRAINED, Evaluation
@@ -66,16 +67,26 @@ def chart_training(rows: Rows, *, name: str, chance: float | None) -> list[Marku
 
 def training_panels(rows: Rows, *, chance: float | None = None) -> list[Panel]:
     """What a run's log says over the steps: loss, score, learning rate, gradients, speed, waiting; what is not there is left out."""
-    metric = next((metric for metric in METRICS if any(metric in row for row in rows)), "loss")
     panels = [
         Panel("loss", _curves(rows, "loss")),
-        Panel(METRICS.get(metric, metric), _curves(rows, metric), chance=chance),
+        *_task_panels(rows, chance),
         Panel("learning rate", _curves(rows, "learning_rate")),
         Panel("norm of the gradients", _curves(rows, "gradient_norm"), log=_spans_decades(rows)),
         Panel("clips a second", _curves(rows, "clips_per_second"), floor=0),
         Panel("getting batches, % of the time", _curves(rows, "data_wait", scale=100), floor=0),
     ]
     return [panel for panel in panels if panel.curves]
+
+
+def _task_panels(rows: Rows, chance: float | None) -> Iterator[Panel]:
+    """The score of a run's task; of several tasks the loss and the score of each."""
+    found = {task: metric for row in rows for task, (metric, _) in scores_in(row).items()}
+    for task, metric in found.items():
+        if task:
+            yield Panel(f"{task}: loss", _curves(rows, f"{TASK}/{task}/loss"))
+            yield Panel(f"{task}: {METRICS[metric]}", _curves(rows, f"{TASK}/{task}/{metric}"))
+        else:
+            yield Panel(METRICS[metric], _curves(rows, metric), chance=chance)
 
 
 def _points(evaluation: Evaluation) -> Iterator[Point]:

@@ -12,6 +12,7 @@ from unreel.models.objectives import METRICS
 from unreel.models.training import RunFolder, TrainingResult
 from unreel.models.training.config import format_toml
 from unreel.models.training.log import read_metrics
+from unreel.models.training.scores import TASK, scores_in
 from unreel.shards.files import write_atomic
 from unreel.tools.about import About, about
 from unreel.tools.charts import Panel, draw_curves, draw_panels
@@ -120,7 +121,7 @@ def _state(folder: RunFolder, rows: Rows, steps: int) -> str:
         )
         return f"{how} at step {ended.step:,} of {steps:,}, after {ended.seconds:,.0f} s of training"
     last = max((row["step"] for row in rows), default=0)
-    how = "in training" if folder.is_held else "killed, or ended by an error"
+    how = "in training" if folder.is_held else "not in training: killed, ended by an error, or by other code"
     return f"{how}; the last row is of step {last:,} of {steps:,}"
 
 
@@ -128,12 +129,22 @@ def _figures(rows: Rows) -> list[Figure]:
     trained, held_out = (
         next((row for row in reversed(rows) if row["split"] == split), {}) for split in ("train", "val")
     )
-    names = {"loss": "loss", **METRICS, "decisions": "answers", "failed": "failed rows", "sources": "sources"}
+    names = {"step": "step", "loss": "loss", **_score_names({**trained, **held_out})}
+    names |= {"decisions": "answers", "failed": "failed rows", "sources": "sources"}
     return [
         Figure(what, _words(trained.get(name)), _words(held_out.get(name)))
-        for name, what in {"step": "step", **names}.items()
+        for name, what in names.items()
         if name in trained or name in held_out
     ]
+
+
+def _score_names(numbers: Mapping[str, Any]) -> dict[str, str]:
+    """Entries of a row that are scores, and of several tasks each one's loss, in words."""
+    names: dict[str, str] = {}
+    for task, (metric, _) in scores_in(numbers).items():
+        head, said = (f"{TASK}/{task}/", f"{task}: ") if task else ("", "")
+        names |= {f"{head}loss": f"{said}loss", f"{head}{metric}": f"{said}{METRICS[metric]}"}
+    return names
 
 
 def _words(value: float | None) -> str:

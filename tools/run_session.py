@@ -40,7 +40,8 @@ class Session:
         self._config, self._loader, self._validation = config, loader, validation
         self._files, self._ranks = RunFiles(folder.path), ranks
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="session")
-        self._noted: Future[None] | None = None
+        self._noted: list[Future[None]] = []
+        self._undrawn = set(loader.tasks)
         self._drawn = time.monotonic()
 
     @property
@@ -49,8 +50,8 @@ class Session:
 
     def __iter__(self) -> Iterator[Step]:
         for step in self._loader:
-            if self._noted is None:
-                self._begin(step)
+            if self._undrawn & step.batches.keys():
+                self._look(step)
             yield step
 
     def state_dict(self) -> Mapping[str, Any]:
@@ -75,15 +76,15 @@ class Session:
 
         After a signal the page is left as it was last drawn: who sends one may not wait for the seconds that it takes.
         """
-        if self._noted is not None:
-            _attempt("what the run came from", self._noted.result)
+        for note in self._noted:
+            _attempt("what the run came from", note.result)
         self._thread.shutdown()
         if result is not None:
             self._note_pace()
             write_atomic(self._files.result, _json(result))
         if result is not None and result.stopped.startswith("SIG"):
             console.print(f"`unreel report {self._files.path}` draws its page", markup=False, soft_wrap=True)
-        elif result is not None or self._noted is not None:
+        elif result is not None or self._noted:
             self._draw_page()
 
     def _draw_page(self) -> None:
@@ -91,35 +92,40 @@ class Session:
 
         _attempt("its report", lambda: write_run_page(self._files.path))
 
-    def _begin(self, step: Step) -> None:
-        self._files.result.unlink(missing_ok=True)
+    def _look(self, step: Step) -> None:
+        """At the first step, and where tasks take turns at the first one of each."""
         # Copies of few rows: nothing waits, and training may do with its batch what it likes.
         few = {
             name: take_rows(batch, torch.arange(min(_ROWS, len(batch))))
             for name, batch in step.batches.items()
+            if name in self._undrawn
         }
-        self._noted = self._thread.submit(self._note, Step(step.step, few, step.seconds, step.failures))
+        self._undrawn -= few.keys()
+        if not self._noted:
+            self._files.result.unlink(missing_ok=True)
+            self._noted.append(self._thread.submit(self._note, step.step))
+        shown = Step(step.step, few, step.seconds, step.failures)
+        self._noted.append(self._thread.submit(self._draw, shown))
 
-    def _note(self, step: Step) -> None:
+    def _note(self, from_step: int) -> None:
         write_guide(self._files)
         note_session(
             self._files.provenance,
             self._config.data.shards,
             [len(chosen) for chosen in self._loader.selections],
             [len(chosen) for chosen in self._validation.selections] if self._validation else [],
-            from_step=step.step,
+            from_step=from_step,
             ranks=self._ranks,
         )
-        if not self._files.sheets:
-            self._draw(step)
 
     def _draw(self, step: Step) -> None:
         from unreel.tools.sheets import contact_sheet
 
-        for name, task in self._loader.tasks.items():
-            alone = Step(step.step, {name: step.batches[name]}, step.seconds, step.failures)
+        for name, batch in step.batches.items():
             path = self._files.sheet(name if len(self._loader.tasks) > 1 else "")
-            contact_sheet(alone, task, rows=_ROWS).save(path)
+            if not path.exists():
+                alone = Step(step.step, {name: batch}, step.seconds, step.failures)
+                contact_sheet(alone, self._loader.tasks[name], rows=_ROWS).save(path)
 
     def _note_pace(self) -> None:
         """Write `RUN/loader.json`: where the loader's time went, of this session, and what `auto` measured."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from unreel.tools.console import console, progress, write_result
+from unreel.tools.console import Ticker, console, progress, write_result
 from unreel.tools.data import data_overrides, open_data
 
 if TYPE_CHECKING:
@@ -127,14 +127,14 @@ def run_training(
                 console.print(f"the {kind} tower starts from {source}", markup=False, soft_wrap=True)
         if config.train.epochs and ranks.leads:
             console.print(_epochs(config, loader.samples), markup=False, soft_wrap=True)
-        result = _trained(trainer, session, resume)
+        result = _trained(trainer, session, resume, ticker)
         if ranks.leads:
             console.print(f"loader: {loader.stats}", markup=False, soft_wrap=True)
             console.print(f"samples: {loader.failures.summary()}", markup=False, soft_wrap=True)
         return result
 
 
-def _trained(trainer: "Trainer", session: "Session | None", resume: bool) -> "TrainingResult":
+def _trained(trainer: "Trainer", session: "Session | None", resume: bool, ticker: Ticker) -> "TrainingResult":
     """Train, and let the session say how it ended, also where that was by an error."""
     try:
         result = trainer.train(resume=resume)
@@ -143,6 +143,7 @@ def _trained(trainer: "Trainer", session: "Session | None", resume: bool) -> "Tr
             session.end(None)
         raise
     if session:
+        ticker.say("writing its report")
         session.end(result)
     return result
 

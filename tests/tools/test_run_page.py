@@ -40,7 +40,10 @@ def run(tmp_path: Path) -> Path:
 
 def test_a_killed_run_has_its_page_and_curves(run: Path) -> None:
     page = write_run_page(run).read_text()
-    assert "killed, or ended by an error; the last row is of step 30 of 100" in page
+    assert (
+        "not in training: killed, ended by an error, or by other code; the last row is of step 30 of 100"
+        in page
+    )
     assert page.count('class="chart"') == 6
     assert "after step 20: step 21: the loss is &lt;nan&gt;" in page
     assert "0.700" in page and "batch_size = 32" in page
@@ -75,3 +78,23 @@ def test_a_long_log_gives_few_points() -> None:
     assert len(loss.curves[0].steps) <= 400
     assert loss.curves[0].steps[-1] == 10_000
     assert set(loss.curves[0].values) == {0.5} or max(abs(v - 0.5) for v in loss.curves[0].values if v) < 0.1
+
+
+def test_several_tasks_have_their_own_curves_and_figures(run: Path) -> None:
+    numbers = {"task/a/loss": 0.3, "task/a/hit_rate": 0.4, "task/b/loss": 0.2, "task/b/skill": 0.1}
+    rows = [
+        {"step": 10, "split": split, "loss": 0.5, "learning_rate": 0.1, **numbers}
+        for split in ("train", "val")
+    ]
+    words = [panel.ylabel for panel in training_panels(rows)]
+    assert words == [
+        "loss", "a: loss", "a: hit rate", "b: loss", "b: skill over the trivial answer", "learning rate"
+    ]  # fmt: skip
+    assert all(len(panel.curves) == 2 for panel in training_panels(rows))
+    pace = {"seconds": 1.0, "clips_per_second": 9.0, "data_wait": 0.1}
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row | pace) + "\n" for row in rows))
+    figures = {figure.what: figure.trained for figure in summarise_run(run).figures}
+    assert figures == {
+        "step": "10", "loss": "0.500", "a: loss": "0.300", "a: hit rate": "0.400", "b: loss": "0.200",
+        "b: skill over the trivial answer": "0.100",
+    }  # fmt: skip
