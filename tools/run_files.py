@@ -11,7 +11,7 @@ __all__ = ["FILES", "RunFiles", "write_guide"]
 FILES: Final = {
     "report.html": "all of this on one page that loads nothing; `unreel report RUN` draws it anew",
     "curves.png": "loss, score, learning rate, gradients, speed and waiting over the steps",
-    "samples.png": "rows of the first training batch as the towers take them",
+    "samples.png": "rows of the first training batch as the towers take them; of several tasks samples-NAME.png",
     "recipe.toml": "every setting, defaults and `auto` choices written out; `unreel train RUN/recipe.toml` trains it again",
     "provenance.json": "each session: command, git state, digests of the shards, machine, libraries",
     "environment.json": "what last bits depend on: device, threads, versions",

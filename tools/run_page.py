@@ -107,7 +107,15 @@ def summarise_run(path: Path) -> RunSummary:
         sessions=read_provenance(files.provenance).sessions,
         environment=_json(folder.environment),
         recipe=format_toml(config),
-        files={name: what for name, what in FILES.items() if (path / name).exists() or name == "report.html"},
+        files={name: what for name, what in FILES.items() if _is_there(files, name)},
+    )
+
+
+def _is_there(files: RunFiles, name: str) -> bool:
+    return (
+        name == "report.html"
+        or (name == "samples.png" and bool(files.sheets))
+        or (files.path / name).exists()
     )
 
 

@@ -12,6 +12,7 @@ from unreel.models.objectives.objective import take_rows
 from unreel.models.training import RunConfig, RunFolder, TrainingResult
 from unreel.models.training.log import Row
 from unreel.pipelines.loader import Loader, Step
+from unreel.pipelines.pretext.task import PretextBatch
 from unreel.pipelines.stats import LoaderStats
 from unreel.shards.files import write_atomic
 from unreel.tools.console import console
@@ -95,17 +96,19 @@ class Session:
     def _look(self, step: Step) -> None:
         """At the first step, and where tasks take turns at the first one of each."""
         # Copies of few rows: nothing waits, and training may do with its batch what it likes.
-        few = {
-            name: take_rows(batch, torch.arange(min(_ROWS, len(batch))))
-            for name, batch in step.batches.items()
-            if name in self._undrawn
-        }
+        few = {name: self._few(name, batch) for name, batch in step.batches.items() if name in self._undrawn}
         self._undrawn -= few.keys()
         if not self._noted:
             self._files.result.unlink(missing_ok=True)
             self._noted.append(self._thread.submit(self._note, step.step))
         shown = Step(step.step, few, step.seconds, step.failures)
         self._noted.append(self._thread.submit(self._draw, shown))
+
+    def _few(self, task: str, batch: PretextBatch) -> PretextBatch:
+        """The rows that are drawn, and those of their groups: a sheet says which row another one's sound is of."""
+        group = self._loader.tasks[task].needs.aligned
+        rows = -(-_ROWS // group) * group
+        return take_rows(batch, torch.arange(min(rows, len(batch))))
 
     def _note(self, from_step: int) -> None:
         write_guide(self._files)

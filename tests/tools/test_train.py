@@ -98,6 +98,7 @@ def test_correspondence_trains_too(tiny_catalogue: Catalogue, tmp_path: Path) ->
     assert invoke(*arguments("correspondence_tiny", tiny_catalogue.folder, tmp_path, settings=settings)) == 0
     loaded = load_run(tmp_path)
     assert set(loaded.towers) == {"frame", "audio"}
+    assert RunFiles(tmp_path).sheet().exists(), "rows whose sound is of another row are drawn too"
     # At most 36 samples, in batches of 16: an epoch is fewer than the six steps that the recipe says.
     assert loaded.step == loaded.recipe.train.steps < 4
 
