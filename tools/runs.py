@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.table import Table
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from unreel.tools.run_record import RunRecord
 
 __all__ = ["runs"]
+
+_MOST_COLUMNS: Final = 8
+"""Settings that stand beside the scores; of more than these each takes a line of a table of its own."""
 
 
 def runs(
@@ -38,12 +41,18 @@ def runs(
 
     records = sorted_by(read_runs(folders), sort)
     settings = differing(records)
-    rows = [_cells(record, settings) for record in records]
-    head = ["run", "task", "step", *settings, "score", "twin", "best control", "clips/s", "waiting"]
-    if markdown:
-        typer.echo("\n".join(_line(cells) for cells in (head, ["---"] * len(head), *rows)))
-    elif json != "-":
-        output.print(_table(head, rows))
+    # Runs of several tasks differ in dozens: then each has a line of its own, below.
+    shown = settings if len(settings) <= _MOST_COLUMNS else []
+    rows = [_cells(record, shown) for record in records]
+    head = ["run", "task", "step", *shown, "score", "twin", "best control", "clips/s", "waiting"]
+    tables = [(head, rows)]
+    if shown != settings:
+        tables.append((["setting", *(record.name for record in records)], _by_setting(records, settings)))
+    for titles, lines in tables:
+        if markdown:
+            typer.echo("\n".join(_line(cells) for cells in (titles, ["---"] * len(titles), *lines)) + "\n")
+        elif json != "-":
+            output.print(_table(titles, lines))
     write_result({"runs": [record.as_json() for record in records]}, json)
 
 
@@ -61,6 +70,10 @@ def _cells(record: "RunRecord", settings: Sequence[str]) -> list[str]:
     ]
 
 
+def _by_setting(records: Sequence["RunRecord"], settings: Sequence[str]) -> list[list[str]]:
+    return [[name, *(str(record.settings.get(name, "-")) for record in records)] for name in settings]
+
+
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -68,7 +81,9 @@ def _line(cells: Sequence[str]) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table()
     for column in head:
-        table.add_column(column, justify="left" if column in ("run", "task") else "right", overflow="fold")
+        table.add_column(
+            column, justify="left" if column in ("run", "task", "setting") else "right", overflow="fold"
+        )
     for cells in rows:
         table.add_row(*cells)
     return table

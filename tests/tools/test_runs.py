@@ -94,6 +94,19 @@ def test_tables_for_people_pages_and_programs(three: Path) -> None:
     assert "rotation" in CliRunner().invoke(app, ["runs", str(three)]).stdout
 
 
+def test_many_settings_that_differ_take_a_line_each(three: Path) -> None:
+    config = RunConfig(
+        task={"name": "jigsaw", **{f"setting{number}": number for number in range(9)}},
+        towers={"frame": {"name": "tiny"}},
+        train=TrainConfig(steps=20, batch_size=32),
+    )
+    RunFolder(three / "other").write_config(config)
+    page = CliRunner().invoke(app, ["runs", str(three), "--markdown"]).stdout
+    assert "| run | task | step | score |" in page
+    assert "| setting | a | b | deep/c | other |" in page
+    assert "| task.setting7 | - | - | - | 7 |" in page
+
+
 def test_says_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no run \(recipe\.toml is nowhere below\)"):
         find_runs([tmp_path])
