@@ -179,6 +179,12 @@ class FailureLog:
 def join_states(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The state of one loader that saw what the loaders of all ranks saw; they differ in `failures` only."""
     joined = dict(states[0])
+    if "loaders" in joined:
+        # Of loaders that take turns.
+        names = joined["loaders"]
+        joined["loaders"] = {
+            name: join_states([state["loaders"][name] for state in states]) for name in names
+        }
     logs = [state["failures"] for state in states if "failures" in state]
     if logs:
         joined["failures"] = _joined(logs)
@@ -187,6 +193,11 @@ def join_states(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def part_of_state(state: Mapping[str, Any], rank: int) -> dict[str, Any]:
     """What the loader of `rank` goes on from: rank 0 from all of it, the others without the counts, which add up again."""
+    if "loaders" in state:
+        return {
+            **state,
+            "loaders": {name: part_of_state(own, rank) for name, own in state["loaders"].items()},
+        }
     if rank == 0 or "failures" not in state:
         return dict(state)
     log = state["failures"]

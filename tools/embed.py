@@ -93,7 +93,7 @@ def _tower(folder: Path, kind: str | None) -> tuple[Tower, Look]:
     chosen = kinds[0] if kind is None and len(kinds) == 1 else kind
     if chosen not in kinds:
         raise ValueError(f"--tower {kind}: the run has {', '.join(kinds)}; choose one of them")
-    return run.towers[chosen], run.task.look(chosen)
+    return run.towers[chosen], run.look(chosen)
 
 
 @torch.no_grad()

@@ -37,7 +37,8 @@ def eval(
     The task is scored half and half of both answers, so that guessing gives 50 %. Linear probes and nearest neighbours
     read labels and tracks of the manifest from the frozen features, beside the same tower before training (its batch
     norm calibrated) and plain pixels. Intervals are 95 %, by bootstrap over sources. Writes
-    RUN/eval.json and, for tasks whose towers can do more than answer the question, RUN/eval.png.
+    RUN/eval.json and, for tasks whose towers can do more than answer the question, RUN/eval.png; of a run of several tasks
+    RUN/eval-NAME.json and .png of each.
 
     Example:
 
@@ -49,17 +50,20 @@ def eval(
     """
     import msgspec
 
-    from unreel.tools.evaluate import evaluate_run
-    from unreel.tools.evaluation import write_evaluation
+    from unreel.tools.evaluate import evaluate_tasks
+    from unreel.tools.evaluation import evaluation_path, write_evaluation
 
     if passes < 1:
         raise ValueError(f"--passes {passes}: allowed are 1 and more")
     with progress(None, "evaluating") as ticker:
-        evaluation = evaluate_run(run, data=data, twin=twin, passes=passes, by=by, say=ticker.say)
-    write_evaluation(evaluation, run / "eval.json")
-    show_evaluation(evaluation)
-    write_result(msgspec.to_builtins(evaluation), json)
-    console.print(f"{evaluation.seconds:.0f} s; written to {run / 'eval.json'}")
+        found = evaluate_tasks(run, data=data, twin=twin, passes=passes, by=by, say=ticker.say)
+    for evaluation in found.values():
+        path = evaluation_path(run, evaluation.name)
+        write_evaluation(evaluation, path)
+        show_evaluation(evaluation)
+        console.print(f"{evaluation.seconds:.0f} s; written to {path}", soft_wrap=True)
+    records = msgspec.to_builtins(found)
+    write_result(records if evaluation.name else records[evaluation.task], json)
 
 
 def show_evaluation(evaluation: "Evaluation") -> None:
@@ -90,7 +94,7 @@ def _ability_table(evaluation: "Evaluation") -> Table:
 
 
 def _pretext_table(evaluation: "Evaluation") -> Table:
-    table = Table(title=f"{evaluation.task}, step {evaluation.step}", title_justify="left")
+    table = Table(title=f"{evaluation.name or evaluation.task}, step {evaluation.step}", title_justify="left")
     for column in ("data", evaluation.pretext.metric_words, "AUC", "decisions", "clips", "sources", "failed"):
         table.add_column(column, justify="left" if column == "data" else "right")
     rows = [("held-out sources", evaluation.pretext)]

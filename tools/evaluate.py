@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from torch import Tensor
 
@@ -39,7 +39,7 @@ from unreel.tools.data import only_folder
 from unreel.tools.evaluation import LOW_LEVEL, TRAINED, UNTRAINED, Evaluation, Knowledge
 from unreel.tools.twin import transplant, with_settings
 
-__all__ = ["PICTURE", "evaluate_run"]
+__all__ = ["PICTURE", "evaluate_run", "evaluate_tasks"]
 
 PICTURE: Final = "eval.png"
 """In the run folder: what its ability looks like."""
@@ -81,7 +81,15 @@ class _Batches:
         return map(self.loader.batch, range(steps))
 
 
-def evaluate_run(
+def evaluate_run(run: Path, **asked: Any) -> Evaluation:
+    """As `evaluate_tasks`, of a run's only task. Raises ValueError where there are several."""
+    found = evaluate_tasks(run, **asked)
+    if len(found) > 1:
+        raise ValueError(f"{run}: a run of the tasks {', '.join(found)}; take `evaluate_tasks`")
+    return next(iter(found.values()))
+
+
+def evaluate_tasks(
     run: Path,
     *,
     data: Path | None = None,
@@ -89,8 +97,8 @@ def evaluate_run(
     passes: int = 8,
     by: str | None = None,
     say: Callable[[str], None] = lambda _: None,
-) -> Evaluation:
-    """Evaluate the newest checkpoint of `run`.
+) -> dict[str, Evaluation]:
+    """Evaluate each task of the newest checkpoint of `run`; each tower is probed once, with the first task that trains it.
 
     Args:
         data: shards; by default those that the run was trained on.
@@ -102,23 +110,32 @@ def evaluate_run(
     Raises:
         ValueError: there is no run or no checkpoint in `run`, nothing in the data suits it, or no clip has the label.
     """
-    begun = time.perf_counter()
     loaded = load_run(run)
     catalogue = Catalogue.open(data or only_folder(loaded.recipe.data.shards))
     kinds = {} if by is None else _kinds(catalogue, by)
-    return Evaluation(
-        run=str(run),
-        data=str(catalogue.folder),
-        twin=None if twin is None else str(twin),
-        step=loaded.step,
-        task=loaded.task.name,
-        pretext=_score(loaded, catalogue, loaded.task, passes, say, kinds),
-        on_twin=None if twin is None else _score_twin(loaded, catalogue, twin, passes, say),
-        controls=_score_controls(loaded, catalogue, passes, say),
-        knowledge=tuple(_knowledge(loaded, catalogue, kind, say) for kind in loaded.towers),
-        abilities=_show_ability(loaded, catalogue, run / PICTURE, say),
-        seconds=time.perf_counter() - begun,
-    )
+    found: dict[str, Evaluation] = {}
+    probed: set[str] = set()
+    for name in loaded.tasks:
+        begun, one = time.perf_counter(), loaded.of(name)
+        shown = name if loaded.recipe.tasks else ""
+        found[name] = Evaluation(
+            run=str(run),
+            data=str(catalogue.folder),
+            twin=None if twin is None else str(twin),
+            step=one.step,
+            task=one.task.name,
+            name=shown,
+            pretext=_score(one, catalogue, one.task, passes, say, kinds),
+            on_twin=None if twin is None else _score_twin(one, catalogue, twin, passes, say),
+            controls=_score_controls(one, catalogue, passes, say),
+            knowledge=tuple(
+                _knowledge(one, catalogue, kind, say) for kind in one.towers if kind not in probed
+            ),
+            abilities=_show_ability(one, catalogue, run / (f"eval-{shown}.png" if shown else PICTURE), say),
+            seconds=time.perf_counter() - begun,
+        )
+        probed |= set(one.towers)
+    return found
 
 
 def _kinds(catalogue: Catalogue, label: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What `unreel eval` finds of a run: one record, `eval.json`."""
+"""What `unreel eval` finds of a run: one record, `eval.json`; of several tasks one each, `eval-NAME.json`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,9 @@ __all__ = [
     "UNTRAINED",
     "Evaluation",
     "Knowledge",
+    "evaluation_path",
     "read_evaluation",
+    "read_evaluations",
     "write_evaluation",
 ]
 
@@ -55,6 +57,7 @@ class Evaluation:
         on_twin: the same on the object-less twin; None without one.
         controls: encoder → the same with that encoder frozen in the place of the towers, where the head alone learned.
         knowledge: probes and neighbours, a tower each.
+        name: what a recipe of several tasks calls it; else empty.
         abilities: quantity → contestant → estimate: what the towers can do beyond the question, see `tools/abilities`.
         seconds: that the evaluation took.
     """
@@ -69,7 +72,19 @@ class Evaluation:
     controls: Mapping[str, PretextScore]
     knowledge: tuple[Knowledge, ...]
     seconds: float
+    name: str = ""
     abilities: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
+
+
+def evaluation_path(run: Path, name: str = "") -> Path:
+    """Where the evaluation of a run lies, of one task among several where it is named."""
+    return run / (f"eval-{name}.json" if name else "eval.json")
+
+
+def read_evaluations(run: Path) -> dict[str, Evaluation]:
+    """Those of a run that are there, by `Evaluation.name`. Raises as `read_evaluation`."""
+    found = [read_evaluation(path) for path in sorted(run.glob("eval*.json"))]
+    return {evaluation.name: evaluation for evaluation in found}
 
 
 def read_evaluation(path: Path) -> Evaluation:

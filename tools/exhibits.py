@@ -1,13 +1,15 @@
 """The report's charts, drawn from evaluations and from logs of training."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any, Final
 
 from markupsafe import Markup
 
 from unreel.models.evaluation import Finding, PretextScore
 from unreel.models.objectives import METRICS
+from unreel.models.training.log import GRADIENTS
 from unreel.models.training.scores import TASK, scores_in
 from unreel.tools.about import about
 from unreel.tools.charts import Bar, Curve, Panel, Point, draw_bars, draw_curves, draw_points
@@ -23,6 +25,7 @@ Rows = Sequence[dict[str, Any]]
 """Rows of `metrics.jsonl`."""
 
 _MOST_POINTS: Final = 400
+_MOST_CURVES: Final = 3
 _DECADES: Final = 30
 """How many times the smallest value the largest has to be for a logarithmic axis."""
 
@@ -61,32 +64,57 @@ def chart_findings(findings: Sequence[Finding], *, name: str) -> Markup | None:
 
 def chart_training(rows: Rows, *, name: str, chance: float | None) -> list[Markup]:
     """Loss and score over the steps; empty when nothing was logged."""
-    panels = training_panels(rows, chance=chance)[:2]
+    panels = training_panels(rows, chances={} if chance is None else {"": chance})[:2]
     return [Markup(draw_curves(panel, name=f"{name}-{number}")) for number, panel in enumerate(panels)]
 
 
-def training_panels(rows: Rows, *, chance: float | None = None) -> list[Panel]:
-    """What a run's log says over the steps: loss, score, learning rate, gradients, speed, waiting; what is not there is left out."""
+def training_panels(rows: Rows, *, chances: Mapping[str, float] = MappingProxyType({})) -> list[Panel]:
+    """What a run's log says over the steps: loss, score of each task, learning rate, gradients, speed, waiting; what is not
+    there is left out.
+
+    Args:
+        chances: the score of guessing, by task; by "" for a run with one.
+    """
     panels = [
         Panel("loss", _curves(rows, "loss")),
-        *_task_panels(rows, chance),
+        *_task_panels(rows, chances),
         Panel("learning rate", _curves(rows, "learning_rate")),
         Panel("norm of the gradients", _curves(rows, "gradient_norm"), log=_spans_decades(rows)),
+        *_trunk_panels(rows),
         Panel("clips a second", _curves(rows, "clips_per_second"), floor=0),
         Panel("getting batches, % of the time", _curves(rows, "data_wait", scale=100), floor=0),
     ]
     return [panel for panel in panels if panel.curves]
 
 
-def _task_panels(rows: Rows, chance: float | None) -> Iterator[Panel]:
+def _task_panels(rows: Rows, chances: Mapping[str, float]) -> Iterator[Panel]:
     """The score of a run's task; of several tasks the loss and the score of each."""
     found = {task: metric for row in rows for task, (metric, _) in scores_in(row).items()}
     for task, metric in found.items():
         if task:
             yield Panel(f"{task}: loss", _curves(rows, f"{TASK}/{task}/loss"))
-            yield Panel(f"{task}: {METRICS[metric]}", _curves(rows, f"{TASK}/{task}/{metric}"))
-        else:
-            yield Panel(METRICS[metric], _curves(rows, metric), chance=chance)
+        name = f"{TASK}/{task}/{metric}" if task else metric
+        words = f"{task}: {METRICS[metric]}" if task else METRICS[metric]
+        yield Panel(words, _curves(rows, name), chance=chances.get(task))
+
+
+def _trunk_panels(rows: Rows) -> Iterator[Panel]:
+    """For each tower that tasks share the norm of each task's gradient, and the cosine between those of each two."""
+    measured = [row for row in rows if row["split"] == GRADIENTS]
+    names = dict.fromkeys(name for row in measured for name in row if "/" in name)
+    for tower in dict.fromkeys(name.split("/")[3] for name in names if name.startswith(TASK)):
+        norms = {name.split("/")[1]: name for name in names if name.endswith(f"/gradient_norm/{tower}")}
+        yield from _compared(f"gradient of each task at the {tower} tower", measured, norms)
+        between = [name for name in names if name.startswith(f"cosine/{tower}/")]
+        pairs = {" and ".join(name.split("/")[2:]): name for name in between}
+        yield from _compared(f"cosine between gradients at the {tower} tower", measured, pairs)
+
+
+def _compared(what: str, rows: Rows, named: Mapping[str, str]) -> Iterator[Panel]:
+    """A panel for each three of the curves."""
+    curves = [_curve(label, [row for row in rows if name in row], name, 1.0) for label, name in named.items()]
+    for start in range(0, len(curves), _MOST_CURVES):
+        yield Panel(what, curves[start : start + _MOST_CURVES])
 
 
 def _points(evaluation: Evaluation) -> Iterator[Point]:

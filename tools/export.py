@@ -41,12 +41,16 @@ def export(
 
         unreel export runs/order towers/order --onnx --program
     """
+    from unreel.models.towers import trunk_of
     from unreel.models.training import load_run
 
     if (out / "config.json").exists():
         raise ValueError(f"{out}: holds a tower already; choose another folder")
     loaded = load_run(run)
     kind = _choose(sorted(loaded.towers), tower)
+    below = trunk_of(kind, str(loaded.recipe.towers[kind]["name"]))
+    if below:
+        raise ValueError(f"--tower {kind}: it stands on the {below} tower; export that one")
     with progress(None, f"exporting the {kind} tower") as ticker:
         ticker.say("writing and running against the tower")
         checks = _write(loaded, kind, run, out, onnx=onnx, program=program)
@@ -79,8 +83,8 @@ def _write(
         tower,
         out,
         recipe=loaded.recipe.towers[kind],
-        look=loaded.task.look(kind),
-        task=loaded.task.name,
+        look=loaded.look(kind),
+        task=", ".join(task.name for task in loaded.tasks.values()),
         step=loaded.step,
         version=version("unreel"),
     )
@@ -94,7 +98,7 @@ def _write(
             tower, write_onnx(tower, example, out / "model.onnx"), example
         )
     _refuse(checks, out)
-    title = about(loaded.task.name).title
+    title = " and ".join(about(task.name).title for task in loaded.tasks.values())
     (out / "README.md").write_text(model_card(saved, title=title, scores=_scores(run), checks=checks))
     return checks
 
@@ -114,7 +118,7 @@ def _example(loaded: "LoadedRun", kind: str) -> "Tensor":
     """Two rows of noise in the sizes that the tower was trained on. Raises ValueError for a tower of several inputs."""
     import torch
 
-    tower, look = loaded.towers[kind], loaded.task.look(kind)
+    tower, look = loaded.towers[kind], loaded.look(kind)
     if len(tower.inputs) != 1:
         raise ValueError(
             f"the {kind} tower takes {len(tower.inputs)} inputs: towers of one input are exported"
@@ -123,7 +127,8 @@ def _example(loaded: "LoadedRun", kind: str) -> "Tensor":
     if look.seconds:
         from unreel.pipelines.ops import show
 
-        rate = int(getattr(loaded.task, "audio_rate", 48_000))
+        rates = [getattr(task, "audio_rate", 0) for task in loaded.tasks.values()]
+        rate = int(max(rates)) or 48_000
         generator = torch.Generator().manual_seed(0)
         sound = 0.1 * torch.randn(2, spec.channels, round(look.seconds * rate), generator=generator)
         return sound if kind == "waveform" else show(sound[:, :1], look.features, rate)[:, 0]
@@ -133,13 +138,12 @@ def _example(loaded: "LoadedRun", kind: str) -> "Tensor":
 
 def _scores(run: Path) -> list[str]:
     """What `unreel eval` found, a line each."""
-    from unreel.tools.evaluation import read_evaluation
+    from unreel.tools.evaluation import read_evaluations
     from unreel.tools.verdicts import judge_knowledge, judge_pretext
 
-    if not (run / "eval.json").exists():
-        return []
-    evaluation = read_evaluation(run / "eval.json")
-    verdicts = [*judge_pretext(evaluation)]
-    for knowledge in evaluation.knowledge:
-        verdicts += judge_knowledge(knowledge)
+    verdicts = []
+    for evaluation in read_evaluations(run).values():
+        verdicts += judge_pretext(evaluation)
+        for knowledge in evaluation.knowledge:
+            verdicts += judge_knowledge(knowledge)
     return [verdict.text for verdict in verdicts]

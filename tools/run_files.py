@@ -19,7 +19,7 @@ FILES: Final = {
     "warnings.jsonl": "what went wrong on the way; not there where nothing did",
     "loader.json": "where the loader's time went in the last session, and which backend it took",
     "result.json": "how the last session ended; not there while it goes on, or after a kill",
-    "eval.json": "scores on held-out sources beside their controls; `unreel eval RUN` writes it",
+    "eval.json": "scores on held-out sources beside their controls; `unreel eval RUN` writes it; of several tasks eval-NAME.json of each",
     "checkpoints/": "weights, optimiser and state by step, in safetensors and JSON, with a manifest of SHA-256",
     "tensorboard/": "the same numbers: `tensorboard --logdir RUN`",
     "wandb/": "the same for W&B, with train.log; `wandb sync` sends what was written offline",

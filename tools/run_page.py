@@ -16,7 +16,7 @@ from unreel.models.training.scores import TASK, scores_in
 from unreel.shards.files import write_atomic
 from unreel.tools.about import About, about
 from unreel.tools.charts import Panel, draw_curves, draw_panels
-from unreel.tools.evaluation import Evaluation, read_evaluation
+from unreel.tools.evaluation import Evaluation, read_evaluations
 from unreel.tools.exhibits import Rows, training_panels
 from unreel.tools.page import render
 from unreel.tools.provenance import Session, read_provenance
@@ -46,7 +46,7 @@ class RunSummary:
     abouts: Sequence[About]
     state: str
     figures: Sequence[Figure]
-    evaluation: Evaluation | None
+    evaluations: Sequence[Evaluation]
     verdicts: Sequence[Verdict]
     panels: Sequence[Panel]
     warnings: Sequence[str]
@@ -88,16 +88,15 @@ def summarise_run(path: Path) -> RunSummary:
     config = folder.read_config()
     rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
     warnings = read_metrics(folder.warnings) if folder.warnings.exists() else []
-    scored = path / "eval.json"
-    evaluation = read_evaluation(scored) if scored.exists() else None
+    evaluations = list(read_evaluations(path).values())
     return RunSummary(
         name=path.resolve().name,
         abouts=[about(str(task["name"])) for task in config.named_tasks.values()],
         state=_state(folder, rows, config.train.steps),
         figures=_figures(rows),
-        evaluation=evaluation,
-        verdicts=judge_pretext(evaluation) if evaluation else (),
-        panels=training_panels(rows, chance=evaluation.pretext.chance if evaluation else None),
+        evaluations=evaluations,
+        verdicts=[verdict for evaluation in evaluations for verdict in judge_pretext(evaluation)],
+        panels=training_panels(rows, chances={each.name: each.pretext.chance for each in evaluations}),
         warnings=[
             f"after step {warning['step']}: {warning['text']}" for warning in warnings[-_MOST_WARNINGS:]
         ],

@@ -13,14 +13,17 @@ from unreel.models.evaluation import Estimate
 from unreel.models.objectives import METRICS
 from unreel.models.training.config import RunConfig
 from unreel.models.training.log import read_metrics
+from unreel.models.training.model import only
 from unreel.models.training.run import RunFolder
-from unreel.tools.evaluation import Evaluation, read_evaluation
+from unreel.models.training.scores import scores_in
+from unreel.tools.evaluation import Evaluation, read_evaluations
 from unreel.tools.verdicts import plus_minus
 
 __all__ = ["RunRecord", "differing", "find_runs", "read_runs", "sorted_by"]
 
 _RECIPE: Final = "recipe.toml"
 _NOWHERE: Final = "-"
+_BESIDE: Final = "trained with"
 
 _UNREMARKABLE: Final = ("train.threads", "loader.")
 """Settings that no score depends on."""
@@ -33,12 +36,12 @@ class RunRecord:
     Attributes:
         name: its folder, below the one that all runs share.
         folder: its path.
-        task: names of the task or tasks.
+        task: its name; in a run of several there is a record for each, with the recipe's name for it.
         settings: every setting by its dotted name.
         step, seconds: trained so far.
         clips_per_second, waiting: of the whole training; None before the first row of the log.
         validation: metric and score of the last validation; None without one.
-        evaluation: `eval.json`; None where `unreel eval` did not run.
+        evaluation: of this task; None where `unreel eval` did not run.
     """
 
     name: str
@@ -120,26 +123,44 @@ def read_runs(folders: Iterable[Path]) -> list[RunRecord]:
     """
     found = find_runs(folders)
     shared = Path(os.path.commonpath([path.resolve().parent for path in found]))
-    return [_read(path, str(path.resolve().relative_to(shared))) for path in found]
+    return [record for path in found for record in _read(path, str(path.resolve().relative_to(shared)))]
 
 
-def _read(folder: Path, name: str) -> RunRecord:
+def _read(folder: Path, name: str) -> list[RunRecord]:
+    """A record for each task."""
     config = RunFolder(folder).read_config()
     rows = read_metrics(folder / "metrics.jsonl") if (folder / "metrics.jsonl").exists() else []
     trained = [row for row in rows if row["split"] == "train"]
-    evaluated = folder / "eval.json"
-    return RunRecord(
-        name=name,
-        folder=folder,
-        task=", ".join(str(task["name"]) for task in config.named_tasks.values()),
-        settings=_flat(config),
-        step=trained[-1]["step"] if trained else 0,
-        seconds=trained[-1]["seconds"] if trained else 0.0,
-        clips_per_second=_speed(trained, config.train.batch_size),
-        waiting=_waiting(trained),
-        validation=_validation(rows),
-        evaluation=read_evaluation(evaluated) if evaluated.exists() else None,
-    )
+    evaluations = read_evaluations(folder)
+    return [
+        RunRecord(
+            name=name,
+            folder=folder,
+            task=task,
+            settings=_settings(config, task),
+            step=trained[-1]["step"] if trained else 0,
+            seconds=trained[-1]["seconds"] if trained else 0.0,
+            clips_per_second=_speed(trained, config.train.batch_size),
+            waiting=_waiting(trained),
+            validation=_validation(rows, task if config.tasks else ""),
+            evaluation=evaluations.get(task if config.tasks else ""),
+        )
+        for task in config.named_tasks
+    ]
+
+
+def _settings(config: RunConfig, task: str) -> dict[str, Any]:
+    """Those of the run as this task sees it, by the names that they have in a run of it alone, and what trained beside it."""
+    flat = _flat(only(config, [task]))
+    others = [name for name in config.tasks if name != task]
+    prefixes = {f"tasks.{task}.": "task.", f"objectives.{task}.": "objective."}
+    named = {_renamed(name, prefixes): value for name, value in flat.items()}
+    return named | ({_BESIDE: ", ".join(others)} if others else {})
+
+
+def _renamed(name: str, prefixes: Mapping[str, str]) -> str:
+    found = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
+    return prefixes.get(found, "") + name.removeprefix(found)
 
 
 def differing(records: Sequence[RunRecord]) -> list[str]:
@@ -188,7 +209,7 @@ def _waiting(rows: Sequence[Mapping[str, Any]]) -> float | None:
     return sum(row["data_wait"] * span for row, span in zip(rows, spans, strict=True)) / max(ends[-1], 1e-9)
 
 
-def _validation(rows: Sequence[Mapping[str, Any]]) -> tuple[str, float] | None:
+def _validation(rows: Sequence[Mapping[str, Any]], task: str) -> tuple[str, float] | None:
     last: Mapping[str, Any] = next((row for row in reversed(rows) if row["split"] == "val"), {})
-    metric = next((metric for metric in METRICS if last.get(metric) is not None), None)
-    return None if metric is None else (metric, last[metric])
+    metric, value = scores_in(last).get(task, ("", None))
+    return None if value is None else (metric, value)

@@ -14,10 +14,12 @@ from unreel.models.training.log import Row
 from unreel.pipelines.loader import Loader, Step
 from unreel.pipelines.pretext.task import PretextBatch
 from unreel.pipelines.stats import LoaderStats
+from unreel.pipelines.turns import Turns
 from unreel.shards.files import write_atomic
 from unreel.tools.console import console
 from unreel.tools.provenance import note_session
 from unreel.tools.run_files import RunFiles, write_guide
+from unreel.tools.run_loaders import loaders_in
 
 __all__ = ["Session"]
 
@@ -36,7 +38,7 @@ class Session:
     """
 
     def __init__(
-        self, config: RunConfig, loader: Loader, validation: Loader | None, folder: RunFolder, *, ranks: int
+        self, config: RunConfig, loader: Loader | Turns, validation: Loader | Turns | None, folder: RunFolder, *, ranks: int
     ) -> None:
         self._config, self._loader, self._validation = config, loader, validation
         self._files, self._ranks = RunFiles(folder.path), ranks
@@ -132,7 +134,7 @@ class Session:
 
     def _note_pace(self) -> None:
         """Write `RUN/loader.json`: where the loader's time went, of this session, and what `auto` measured."""
-        stats, loader = self._loader.stats, self._loader
+        stats, loader = self._loader.stats, loaders_in(self._loader)[0]
         record = {
             "steps": stats.steps,
             "clips": stats.clips,

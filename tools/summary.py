@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from unreel.models.training.log import read_metrics
 from unreel.tools.about import ABOUT, About, about
-from unreel.tools.evaluation import Evaluation, Knowledge, read_evaluation
+from unreel.tools.evaluation import Evaluation, Knowledge, read_evaluations
 from unreel.tools.exhibits import WORDS, chart_accuracies, chart_findings, chart_training
 from unreel.tools.stages import DemoFolder, DemoLog, StageRecord
 from unreel.tools.verdicts import CONTROLS, Verdict, judge_knowledge, judge_pretext
@@ -124,7 +124,7 @@ def _in_order(names: Iterable[str]) -> list[str]:
 
 def _task(folder: DemoFolder, name: str, skipped: str) -> TaskSection:
     run = folder.run(name)
-    evaluation = read_evaluation(run / "eval.json") if (run / "eval.json").exists() else None
+    evaluation = next(iter(read_evaluations(run).values()), None)
     rows = read_metrics(run / "metrics.jsonl") if (run / "metrics.jsonl").exists() else []
     chance = evaluation.pretext.chance if evaluation else None
     return TaskSection(

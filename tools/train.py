@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from unreel.tools.console import Ticker, console, progress, write_result
-from unreel.tools.data import data_overrides, open_data
+from unreel.tools.data import data_overrides
 
 if TYPE_CHECKING:
     from unreel.models.training import RunConfig, RunFolder, TrainingResult
     from unreel.models.training.ranks import Ranks
     from unreel.models.training.trainer import Trainer
     from unreel.pipelines.loader import Loader
+    from unreel.pipelines.turns import Turns
     from unreel.tools.run_session import Session
 
 __all__ = ["run_training", "train"]
@@ -102,6 +103,7 @@ def run_training(
     from unreel.models.training import Trainer
     from unreel.models.training.ranks import ALONE
     from unreel.models.training.run import continue_config
+    from unreel.tools.run_loaders import loaders_in
     from unreel.tools.run_session import Session
     from unreel.tools.train_screen import Screen
 
@@ -130,7 +132,9 @@ def run_training(
         result = _trained(trainer, session, resume, ticker)
         if ranks.leads:
             console.print(f"loader: {loader.stats}", markup=False, soft_wrap=True)
-            console.print(f"samples: {loader.failures.summary()}", markup=False, soft_wrap=True)
+            for part in loaders_in(loader):
+                of = f" of {next(iter(part.tasks))}" if config.tasks and not config.shares_steps else ""
+                console.print(f"samples{of}: {part.failures.summary()}", markup=False, soft_wrap=True)
         return result
 
 
@@ -159,20 +163,24 @@ def _epochs(config: "RunConfig", samples: int) -> str:
 
 def _prepare(
     config: "RunConfig", stack: ExitStack, ranks: "Ranks"
-) -> tuple["RunConfig", "Loader", "Loader | None"]:
+) -> tuple["RunConfig", "Loader | Turns", "Loader | Turns | None"]:
     """The resolved settings, the loader of the training sources and that of the held-out ones; `stack` closes both."""
     import msgspec
 
     from unreel.models.training.environment import resolve
+    from unreel.tools.run_loaders import loaders_in, measured_backend, open_loader
 
     config = msgspec.structs.replace(config, train=resolve(config.train))
     if ranks.size > 1 and config.loader.backend == "auto":
-        config = _with_backend(config, ranks.led(lambda: _measured_backend(config, ranks)))
-    loader = stack.enter_context(_open_loader(config, split="train", ranks=ranks))
-    config = _with_steps(_with_backend(config, loader.backend.name), loader.samples)
+        config = _with_backend(config, ranks.led(lambda: measured_backend(config, ranks)))
+    loader = open_loader(config, split="train", ranks=ranks)
+    stack.callback(loader.close)
+    config = _with_steps(_with_backend(config, loaders_in(loader)[0].backend.name), loader.samples)
     if not config.data.holdout:
         return config, loader, None
-    return config, loader, stack.enter_context(_open_loader(config, split="val", ranks=ranks))
+    validation = open_loader(config, split="val", ranks=ranks)
+    stack.callback(validation.close)
+    return config, loader, validation
 
 
 def _with_backend(config: "RunConfig", name: str) -> "RunConfig":
@@ -189,49 +197,6 @@ def _with_steps(config: "RunConfig", samples: int) -> "RunConfig":
         return config
     steps = math.ceil(config.train.epochs * samples / config.train.batch_size)
     return msgspec.structs.replace(config, train=msgspec.structs.replace(config.train, steps=steps))
-
-
-def _measured_backend(config: "RunConfig", ranks: "Ranks") -> str:
-    """What `auto` chooses on rank 0, for all ranks."""
-    from dataclasses import replace
-
-    with _open_loader(config, split="train", ranks=replace(ranks, size=1)) as loader:
-        return loader.backend.name
-
-
-def _open_loader(config: "RunConfig", *, split: str, ranks: "Ranks") -> "Loader":
-    from unreel.models.training import build_tasks
-    from unreel.pipelines.loader import FailurePolicy, Loader
-    from unreel.pipelines.pretext.task import PretextTask
-    from unreel.tools.twin import with_settings
-
-    tasks: dict[str, PretextTask] = dict(build_tasks(config))
-    if split != "train":
-        # Held-out batches are always the same: no curriculum.
-        tasks = {name: with_settings(task, hard_after=0) for name, task in tasks.items()}
-    # Which samples suit is found out once and kept; on a large data set that takes minutes.
-    with progress(None, "selecting samples", show=ranks.leads) as ticker:
-        return Loader(
-            open_data(config.data.shards),
-            tasks,
-            batch_size=config.train.batch_size,
-            seed=config.train.seed,
-            split=split,
-            holdout=config.data.holdout,
-            filters=config.data.filters,
-            # Validation shows each held-out clip as often as any other.
-            balance=config.data.balance or None if split == "train" else None,
-            backend=config.loader.backend,
-            threads=config.loader.threads,
-            workers=config.loader.workers,
-            failures=FailurePolicy(mode=config.loader.failures),
-            share_moments=config.together.share_moments,
-            device=ranks.device(config.train.device),
-            rank=ranks.rank,
-            world_size=ranks.size,
-            prefetch=config.loader.prefetch,
-            progress=ticker.follow,
-        )
 
 
 def _tell(result: "TrainingResult", out: Path) -> None:

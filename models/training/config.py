@@ -202,6 +202,11 @@ class RunConfig(Section, frozen=True, kw_only=True):
             raise ValueError(f"a run has a section 'task', or sections 'tasks.NAME': there is {found}")
         if self.objective and self.tasks:
             raise ValueError("section 'objective': of several tasks write 'objectives.NAME'")
+        if self.tasks and not self.shares_steps and (self.together.share_moments or self.divergence.spike):
+            raise ValueError(
+                f"together.mode {self.together.mode!r}: steps of one task each share no decode (together.share_moments), "
+                "and losses of several tasks have no common median (divergence.spike); leave these out"
+            )
         strange = sorted(set(self.start) - set(self.towers))
         if strange:
             raise ValueError(f"start.{strange[0]}: no such tower; there are {', '.join(self.towers)}")

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 import typer
 from typer.testing import CliRunner
 
-from unreel.models.training import RunFolder
+from unreel.models.export import load_tower
+from unreel.models.training import RunFolder, load_run
 from unreel.shards.catalogue import Catalogue
+from unreel.tools.cli import app as cli
 from unreel.tools.eval import eval as eval_command
 from unreel.tools.evaluate import evaluate_run
 from unreel.tools.evaluation import (
@@ -19,10 +22,24 @@ from unreel.tools.evaluation import (
     UNTRAINED,
     Evaluation,
     read_evaluation,
+    read_evaluations,
     write_evaluation,
 )
 from unreel.tools.recipe import read_recipe
 from unreel.tools.train import run_training
+
+TOGETHER = [
+    *(
+        f"tasks.{name}.{setting}"
+        for name in ("order", "sound", "sync")
+        for setting in ("window=96", "crop=80", "size=32")
+    ),
+    "tasks.order.camera_shift=4",
+    "tasks.sound.audio_seconds=0.5",
+    "tasks.sync.frames=4",
+    "tasks.sync.hard=0",
+    "towers.frame.channels=[8, 16]",
+]
 
 SMALL = {
     "shuffle_and_learn": ["task.window=96", "task.crop=80", "task.size=32", "task.camera_shift=4"],
@@ -41,7 +58,8 @@ def train_tiny(task: str, catalogue: Catalogue, folder: Path) -> Path:
         "train.eval_batches=1",
         "train.device=cpu",
     ]
-    run_training(read_recipe(f"{task}_tiny", overrides=[*overrides, *SMALL[task]]), RunFolder(folder))
+    small = TOGETHER if task == "together" else SMALL[task]
+    run_training(read_recipe(f"{task}_tiny", overrides=[*overrides, *small]), RunFolder(folder))
     return folder
 
 
@@ -144,3 +162,37 @@ def test_clips_of_each_value_of_a_label_are_scored_by_themselves(
 def test_no_run_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no run"):
         evaluate_run(tmp_path)
+
+
+def test_each_of_several_tasks_is_scored_and_each_tower_probed_once(
+    tiny_catalogue: Catalogue, tmp_path: Path
+) -> None:
+    run = train_tiny("together", tiny_catalogue, tmp_path / "run")
+    found = CliRunner().invoke(
+        cli, ["eval", str(run), "--passes", "2", "--json", str(tmp_path / "found.json")]
+    )
+    assert found.exit_code == 0, found.output
+    evaluations = read_evaluations(run)
+    assert {name: each.task for name, each in evaluations.items()} == {
+        "order": "shuffle_and_learn",
+        "sound": "correspondence",
+        "sync": "synchronisation",
+    }
+    probed = {name: [knowledge.tower for knowledge in each.knowledge] for name, each in evaluations.items()}
+    assert probed == {"order": ["frame"], "sound": ["audio"], "sync": ["video"]}
+    assert all({UNTRAINED, LOW_LEVEL} == set(each.controls) for each in evaluations.values())
+    assert list(json.loads((tmp_path / "found.json").read_text())) == ["order", "sound", "sync"]
+    with pytest.raises(ValueError, match="a run of the tasks order, sound, sync"):
+        evaluate_run(run)
+    exported = CliRunner().invoke(cli, ["export", str(run), str(tmp_path / "tower"), "--tower", "frame"])
+    assert exported.exit_code == 0, exported.output
+    assert torch.equal(
+        load_tower(tmp_path / "tower")[0].state_dict()["stages.conv1.0.weight"],
+        load_run(run).towers["frame"].state_dict()["stages.conv1.0.weight"],
+    )
+    refused = CliRunner().invoke(cli, ["export", str(run), str(tmp_path / "no"), "--tower", "video"])
+    assert isinstance(refused.exception, ValueError) and "stands on the frame tower" in str(refused.exception)
+    embedded = CliRunner().invoke(
+        cli, ["features", str(run), str(tiny_catalogue.folder), str(tmp_path / "f.npy"), "--tower", "video"]
+    )
+    assert embedded.exit_code == 0, embedded.output

@@ -11,7 +11,7 @@ from unreel.models.evaluation import Estimate, PretextScore
 from unreel.models.training.config import RunConfig, TrainConfig
 from unreel.models.training.run import RunFolder
 from unreel.tools.cli import app
-from unreel.tools.evaluation import Evaluation, write_evaluation
+from unreel.tools.evaluation import Evaluation, evaluation_path, write_evaluation
 from unreel.tools.run_record import differing, find_runs, read_runs, sorted_by
 
 
@@ -75,6 +75,43 @@ def test_finds_runs_at_any_depth_and_reads_what_came_of_them(three: Path) -> Non
     assert (second.score, first.score, third.score) == (0.71, 0.61, float("-inf"))
     assert first.clips_per_second == pytest.approx(32) and first.waiting == pytest.approx(0.375)
     assert "60.0\u202f% ± 1.0" == second.control_words and third.score_words == "-"
+
+
+def make_several(folder: Path, *names: str) -> Path:
+    """A run of tasks of these names, of which `order` was evaluated and the others validated."""
+    tasks = {"order": {"name": "rotation", "size": 64}, "sound": {"name": "correspondence"}}
+    kinds = ("frame", "audio") if "sound" in names else ("frame",)
+    config = RunConfig(
+        tasks={name: tasks[name] for name in names},
+        towers={kind: {"name": "tiny"} for kind in kinds},
+        train=TrainConfig(steps=20, batch_size=32),
+    )
+    RunFolder(folder).write_config(config)
+    row = {
+        "step": 20,
+        "split": "val",
+        "loss": 1.0,
+        **{f"task/{name}/balanced_accuracy": 0.6 for name in names},
+    }
+    (folder / "metrics.jsonl").write_bytes(msgspec.json.encode(row) + b"\n")
+    evaluation = Evaluation(run=str(folder), data="d", twin=None, step=20, task="rotation", name="order",
+        pretext=score(0.8), on_twin=None, controls={}, knowledge=(), seconds=1.0)  # fmt: skip
+    write_evaluation(evaluation, evaluation_path(folder, "order"))
+    return folder
+
+
+def test_each_of_several_tasks_has_its_row_beside_its_run_alone(tmp_path: Path) -> None:
+    make_several(tmp_path / "both", "order", "sound")
+    make_several(tmp_path / "alone", "order")
+    alone, order, sound = read_runs([tmp_path])
+    assert [(each.name, each.task) for each in (alone, order, sound)] == [
+        ("alone", "order"),
+        ("both", "order"),
+        ("both", "sound"),
+    ]
+    assert (order.score, sound.score, sound.evaluation) == (0.8, 0.6, None)
+    assert differing([alone, order]) == ["trained with"]
+    assert order.settings["task.size"] == 64 and order.settings["trained with"] == "sound"
 
 
 def test_only_settings_that_differ_are_named(three: Path) -> None:
