@@ -28,7 +28,7 @@ from unreel.models.evaluation import (
     teach_objective,
 )
 from unreel.models.objectives import OBJECTIVES
-from unreel.models.training import LoadedRun, PretextModel, build_model, load_run
+from unreel.models.training import LoadedRun, PretextModel, RunFolder, build_model, load_run
 from unreel.pipelines.loader import Loader
 from unreel.pipelines.pretext.task import PretextBatch, PretextTask
 from unreel.pipelines.stills import Stills
@@ -83,10 +83,10 @@ class _Batches:
 
 def evaluate_run(run: Path, **asked: Any) -> Evaluation:
     """As `evaluate_tasks`, of a run's only task. Raises ValueError where there are several."""
-    found = evaluate_tasks(run, **asked)
-    if len(found) > 1:
-        raise ValueError(f"{run}: a run of the tasks {', '.join(found)}; take `evaluate_tasks`")
-    return next(iter(found.values()))
+    tasks = RunFolder(run).read_config().named_tasks
+    if len(tasks) > 1:
+        raise ValueError(f"{run}: a run of the tasks {', '.join(tasks)}; take `evaluate_tasks`")
+    return next(iter(evaluate_tasks(run, **asked).values()))
 
 
 def evaluate_tasks(

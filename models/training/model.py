@@ -142,6 +142,8 @@ def towers_of(config: RunConfig, task: str) -> list[str]:
 def only(config: RunConfig, tasks: Sequence[str]) -> RunConfig:
     """The run with some of its tasks, and with the towers that they train: all else stays, the first weights as well.
 
+    A task alone has no weight of its own, which would only change what is clipped.
+
     Raises:
         ValueError: the run has no such task.
     """
@@ -150,7 +152,7 @@ def only(config: RunConfig, tasks: Sequence[str]) -> RunConfig:
             raise ValueError(f"task {name!r}: the run has {', '.join(config.named_tasks)}")
     if not config.tasks:
         return config
-    weights = config.together.weights
+    weights = config.together.weights if len(tasks) > 1 else {}
     kinds = {kind for name in tasks for kind in towers_of(config, name)}
     return msgspec.structs.replace(
         config,

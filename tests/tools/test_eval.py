@@ -169,7 +169,7 @@ def test_each_of_several_tasks_is_scored_and_each_tower_probed_once(
 ) -> None:
     run = train_tiny("together", tiny_catalogue, tmp_path / "run")
     found = CliRunner().invoke(
-        cli, ["eval", str(run), "--passes", "2", "--json", str(tmp_path / "found.json")]
+        cli, ["eval", str(run), "--passes", "1", "--json", str(tmp_path / "found.json")]
     )
     assert found.exit_code == 0, found.output
     evaluations = read_evaluations(run)
