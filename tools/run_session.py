@@ -38,7 +38,13 @@ class Session:
     """
 
     def __init__(
-        self, config: RunConfig, loader: Loader | Turns, validation: Loader | Turns | None, folder: RunFolder, *, ranks: int
+        self,
+        config: RunConfig,
+        loader: Loader | Turns,
+        validation: Loader | Turns | None,
+        folder: RunFolder,
+        *,
+        ranks: int,
     ) -> None:
         self._config, self._loader, self._validation = config, loader, validation
         self._files, self._ranks = RunFiles(folder.path), ranks

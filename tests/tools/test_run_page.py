@@ -84,13 +84,14 @@ def test_each_of_several_tasks_has_its_curves_and_what_it_asks_of_the_trunk(tmp_
         {"step": 1, "split": "gradients", "task/order/gradient_norm/frame": 0.1, "task/sound/gradient_norm/frame": 0.9,
          "cosine/frame/order/sound": -0.25},
         {"step": 10, "split": "train", "loss": 1.2, "task/order/loss": 0.7, "task/order/balanced_accuracy": 0.61,
-         "task/sound/balanced_accuracy": 0.83, "task/order/failed": 2,
+         "task/sound/balanced_accuracy": 0.83,
          "seconds": 9.0, "clips_per_second": 30.0, "data_wait": 0.1},
     ]  # fmt: skip
     (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     run = summarise_run(path)
     assert [(panel.ylabel, len(panel.curves)) for panel in run.panels] == [
         ("loss", 1),
+        ("order: loss", 1),
         ("order: balanced accuracy", 1),
         ("sound: balanced accuracy", 1),
         ("gradient of each task at the frame tower", 2),
@@ -98,8 +99,6 @@ def test_each_of_several_tasks_has_its_curves_and_what_it_asks_of_the_trunk(tmp_
         ("clips a second", 1),
         ("getting batches, % of the time", 1),
     ]
-    figures = {figure.what: figure.trained for figure in run.figures}
-    assert figures["order: balanced accuracy"] == "0.610" and figures["order: failed rows"] == "2"
     assert "Shuffle and learn and" in write_run_page(path).read_text()
 
 
