@@ -19,7 +19,7 @@ PUBLIC = {
     ),
     "unreel.pipelines.guards": (
         """GUARDS Guard Jitter Moments Roles Swap block_offsets choose_moment choose_pair
-        choose_start draw_blur draw_channel_shift draw_colours draw_offsets draw_roles
+        choose_start cover draw_blur draw_channel_shift draw_colours draw_offsets draw_pan draw_roles draw_zoom
         frame_difference is_negative moments_of nearest_difference place_sound place_tiles
         place_window role_of sounding_share split_channels standardise_tiles step_difference
         straight_walks swap_partners turning_walks uncut_starts walkable_gaps whole_step"""

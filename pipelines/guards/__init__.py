@@ -19,11 +19,13 @@ from unreel.pipelines.guards.equal_gaps import straight_walks, turning_walks, wa
 from unreel.pipelines.guards.frame_blur import draw_blur
 from unreel.pipelines.guards.key_phase import whole_step
 from unreel.pipelines.guards.motion_window import choose_start
+from unreel.pipelines.guards.overlays import cover
 from unreel.pipelines.guards.partner_swap import Roles, Swap, draw_roles, is_negative, role_of, swap_partners
 from unreel.pipelines.guards.scene_cuts import uncut_starts
 from unreel.pipelines.guards.shifted_sound import Moments, choose_moment, choose_pair, moments_of
 from unreel.pipelines.guards.silence import sounding_share
 from unreel.pipelines.guards.similar_frames import frame_difference, nearest_difference, step_difference
+from unreel.pipelines.guards.synthetic_camera import draw_pan, draw_zoom
 from unreel.pipelines.guards.tile_contrast import standardise_tiles
 from unreel.pipelines.guards.tile_gap import place_tiles
 
@@ -38,11 +40,14 @@ __all__ = [
     "choose_moment",
     "choose_pair",
     "choose_start",
+    "cover",
     "draw_blur",
     "draw_channel_shift",
     "draw_colours",
     "draw_offsets",
+    "draw_pan",
     "draw_roles",
+    "draw_zoom",
     "frame_difference",
     "is_negative",
     "moments_of",
@@ -138,6 +143,10 @@ GUARDS: Final[Mapping[str, Guard]] = {
         "Where nothing moves, a copy of the last frame is the future, and a score says nothing.",
         "Windows count only if something moves after the last frame that is seen.",
     ),
+    "overlay_mask": Guard(
+        "A clock in a corner tells the order of frames, and what stands still tells where each cut lies.",
+        "Corners and the overlays that sidecars name are covered, at the same places in all frames of a clip.",
+    ),
     "partner_swap": Guard(
         "A negative's sound differs in level, silence or codec when another sampler drew it.",
         "Negatives swap the sounds that positives would have had, never within one source.",
@@ -169,6 +178,10 @@ GUARDS: Final[Mapping[str, Guard]] = {
     "stabilise": Guard(
         "A slow pan or zoom tells the order of frames whatever they show.",
         "The camera's path is measured on the decoded frames, and frames are cut where the scene has gone.",
+    ),
+    "synthetic_camera": Guard(
+        "A slow zoom tells the order of frames, and cuts of one size do not hide it.",
+        "Each frame is shown at its own size, by several times what the camera zooms.",
     ),
     "tile_contrast": Guard(
         "Vignetting and lighting make a tile's brightness tell where it was.",

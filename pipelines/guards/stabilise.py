@@ -81,12 +81,30 @@ class Cuts:
     extents: NDArray[np.float32]
     steady: NDArray[np.bool_]
 
+    @classmethod
+    def still(cls, offsets: NDArray[np.int64] | NDArray[np.float32], *, crop: int) -> "Cuts":
+        """Cuts of `crop` pixels at `offsets`, `[2, B, T]`, wherever the camera goes."""
+        rows, times = offsets.shape[1:]
+        extents = np.full((rows, times, 2), crop, np.float32)
+        return cls(offsets[0], offsets[1], extents, np.ones(rows, np.bool_))
 
-def follow(path: CameraPath, offsets: NDArray[np.int64], *, crop: int, extent: tuple[int, int]) -> Cuts:
+    def zoomed(self, share: NDArray[np.float32]) -> "Cuts":
+        """The middle of each cut, of which `share`, f32 `[B, T]` in (0, 1], of each side is kept."""
+        margin = (self.extents * (1 - share[..., None]) / 2).astype(np.float32)
+        top, left = (
+            np.asarray(start + margin[..., axis], np.float32)
+            for axis, start in enumerate((self.top, self.left))
+        )
+        return Cuts(top, left, (self.extents - 2 * margin).astype(np.float32), self.steady)
+
+
+def follow(
+    path: CameraPath, offsets: NDArray[np.int64] | NDArray[np.float32], *, crop: int, extent: tuple[int, int]
+) -> Cuts:
     """Cuts that go where the camera's path says.
 
     Args:
-        offsets: i64 `[2, B, T]`, where a still camera's frames would be cut, from `draw_offsets`.
+        offsets: `[2, B, T]`, where a still camera's frames would be cut, from `draw_offsets`.
         crop: side of the cut in the reference frame, in pixels.
         extent: (height, width) of the frames.
     """

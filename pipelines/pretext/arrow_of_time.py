@@ -17,6 +17,7 @@ from torch import Tensor
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.guards.frame_blur import draw_blur
+from unreel.pipelines.guards.overlays import cover
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.plan import Plan
@@ -59,6 +60,9 @@ class ArrowOfTime:
         min_motion: smallest motion peak, in levels of [0, 255], of a sample worth a plan; ours.
         scene_cuts: guard; False lets windows reach over a cut.
         content_box: guard; False lets windows reach into a letterbox.
+        corner_mask: guard, ours, off: share of the picture's height and width that is covered in each corner, for clocks and
+            logos that stand there; see `guards/overlays.py`. Long shifts make what is covered longer.
+        overlay_mask: guard; False shows the overlays that the sidecars name.
     """
 
     name: ClassVar[str] = "arrow_of_time"
@@ -83,6 +87,8 @@ class ArrowOfTime:
     min_motion: float = 0.1
     scene_cuts: bool = True
     content_box: bool = True
+    corner_mask: float = 0.0
+    overlay_mask: bool = True
 
     def __post_init__(self) -> None:
         check_choice(self, "input", _INPUTS)
@@ -156,6 +162,7 @@ class ArrowOfTime:
         backward = draws.chance("backward", 0.5)
         views = self._views(draws, backward)
         clips = render(media.pictures, views)
+        clips = cover(clips, media, views, corners=self.corner_mask, measured=self.overlay_mask)
         clips = differences(clips) if self.input == "difference" else clips
         return PretextBatch(
             inputs={"video": torch.stack(clips.chunk(self.groups, dim=2), dim=1)},

@@ -58,6 +58,8 @@ class Correspondence:
         audio_grid: guard; all sound starts on the frame grid, as in AVE-Net.
         misalignment_seconds: guard; most time between the frame and the sound's centre, both classes; published 1.
         min_sound: guard; share of the stretch that must not be silent; 0 is off. Ours.
+        partner_swap: guard; False draws the sounds of negatives by another sampler than those of positives, from
+            anywhere in their clips, silent or not, as two paths of data are easily made to do.
         content_box: guard; False lets windows reach into a letterbox.
     """
 
@@ -80,6 +82,7 @@ class Correspondence:
     audio_grid: bool = True
     misalignment_seconds: float = 1.0
     min_sound: float = 0.25
+    partner_swap: bool = True
     content_box: bool = True
 
     def __post_init__(self) -> None:
@@ -109,7 +112,9 @@ class Correspondence:
         grid = "sound starts on the frame grid" if self.audio_grid else "off the frame grid"
         return {
             "audio_phase": f"{grid}, misaligned by up to {self.misalignment_seconds:g} s",
-            "partner_swap": f"negatives swap sounds in groups of {self.group}, never within a source",
+            "partner_swap": f"negatives swap sounds in groups of {self.group}, never within a source"
+            if self.partner_swap
+            else "off: negatives have a sampler of their own",
             "silence": f"at least {self.min_sound:.0%} not silent" if self.min_sound else "off",
             "content_box": "windows inside the content" if self.content_box else "off",
         }
@@ -146,7 +151,8 @@ class Correspondence:
         rate, length = video.frame_rate, round(self.audio_seconds * audio.rate)
         starts = grid_starts(samples=audio.samples, length=length, audio_rate=audio.rate, frame_rate=rate)
         sounding = sounding_share(sidecar.facts.silence, starts, length)
-        allowed = np.flatnonzero(sounding >= self.min_sound)
+        negative = not (self.audio_grid and self.partner_swap) and is_negative(draws, self.group)
+        allowed = np.flatnonzero((sounding >= self.min_sound) | (negative and not self.partner_swap))
         if not len(allowed):
             raise PlanImpossible(
                 f"sample {sidecar.key}: no {self.audio_seconds:g} s of its {audio.samples / audio.rate:.2f} s of "
@@ -159,7 +165,7 @@ class Correspondence:
             length=length,
             misalignment=int(self.misalignment_seconds * rate),
             on_grid=self.audio_grid,
-            negative=not self.audio_grid and is_negative(draws, self.group),
+            negative=negative,
             at=at,
         )
         return placed, float(sounding_share(sidecar.facts.silence, np.array([placed.sound.start]), length)[0])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.guards.equal_gaps import straight_walks, turning_walks, walkable_gaps
+from unreel.pipelines.guards.overlays import cover
 from unreel.pipelines.guards.similar_frames import step_difference
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import Views, render
@@ -71,6 +72,9 @@ class OddOneOut:
         min_motion: smallest motion peak, in levels of [0, 255], of a sample worth a plan; ours.
         scene_cuts: guard; False lets sequences reach over a cut.
         content_box: guard; False lets windows reach into a letterbox.
+        corner_mask: guard, ours, off: share of the picture's height and width that is covered in each corner, for clocks and
+            logos that stand there; see `guards/overlays.py`. Long shifts make what is covered longer.
+        overlay_mask: guard; False shows the overlays that the sidecars name.
         min_difference: guard; clips whose odd sequence changes less from frame to frame, as mean squared difference in
             levels of [0, 255], have target -1. 0 is off. Ours, what a codec alone changes.
     """
@@ -95,6 +99,8 @@ class OddOneOut:
     min_motion: float = 0.1
     scene_cuts: bool = True
     content_box: bool = True
+    corner_mask: float = 0.0
+    overlay_mask: bool = True
     min_difference: float = 4.0
 
     def __post_init__(self) -> None:
@@ -219,8 +225,11 @@ class OddOneOut:
         odd = torch.from_numpy(media.fact("odd").astype(np.int64)).to(pictures.device)
         difference = step_difference(pictures, sequences=self.sequences)
         still = difference.gather(1, odd[:, None])[:, 0] < self.min_difference
+        shown = cover(
+            render(pictures, views), media, views, corners=self.corner_mask, measured=self.overlay_mask
+        )
         return PretextBatch(
-            inputs={"video": render(pictures, views)},
+            inputs={"video": shown},
             targets=odd.masked_fill(still, -1),
             valid=media.valid,
             positions=media.positions,

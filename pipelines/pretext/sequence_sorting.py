@@ -15,6 +15,7 @@ from unreel.pipelines.draws import Draws
 from unreel.pipelines.guards.channel_split import split_channels
 from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.guards.equal_gaps import straight_walks
+from unreel.pipelines.guards.overlays import cover
 from unreel.pipelines.guards.similar_frames import nearest_difference
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import Views, render
@@ -56,6 +57,9 @@ class SequenceSorting:
         min_motion: smallest motion peak, in levels of [0, 255], of a sample worth a plan; ours.
         scene_cuts: guard; False lets windows reach over a cut.
         content_box: guard; False lets windows reach into a letterbox.
+        corner_mask: guard, ours, off: share of the picture's height and width that is covered in each corner, for clocks and
+            logos that stand there; see `guards/overlays.py`. Long shifts make what is covered longer.
+        overlay_mask: guard; False shows the overlays that the sidecars name.
         min_difference: guard; clips of which two frames differ less, as mean squared difference in levels of [0, 255],
             have target -1. 0 is off. Ours, what a codec alone changes.
     """
@@ -78,6 +82,8 @@ class SequenceSorting:
     min_motion: float = 0.1
     scene_cuts: bool = True
     content_box: bool = True
+    corner_mask: float = 0.0
+    overlay_mask: bool = True
     min_difference: float = 4.0
 
     def __post_init__(self) -> None:
@@ -164,6 +170,7 @@ class SequenceSorting:
         label = draws.integers("order", 0, len(table))
         views = self._views(draws, table[label])
         shown = render(pictures, views)
+        shown = cover(shown, media, views, corners=self.corner_mask, measured=self.overlay_mask)
         channel = draws.integers("channel", 0, 3, _FRAMES)
         difference = nearest_difference(pictures)
         targets = torch.from_numpy(label).to(shown.device)

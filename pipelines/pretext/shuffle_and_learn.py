@@ -13,17 +13,20 @@ import torch
 from numpy.typing import NDArray
 
 from unreel.pipelines.draws import Draws
+from unreel.pipelines.guards.camera_shift import draw_offsets
 from unreel.pipelines.guards.content_box import place_window
 from unreel.pipelines.guards.gop_phase import gop_phases, times_by_phase
 from unreel.pipelines.guards.motion_window import choose_start, window_motion
+from unreel.pipelines.guards.overlays import cover
 from unreel.pipelines.guards.scene_cuts import uncut_starts
 from unreel.pipelines.guards.similar_frames import frame_difference
-from unreel.pipelines.guards.stabilise import camera_path, follow
+from unreel.pipelines.guards.stabilise import Cuts, camera_path, follow
+from unreel.pipelines.guards.synthetic_camera import CAMERA_PATHS, draw_pan, draw_zoom
 from unreel.pipelines.media import MediaBatch
 from unreel.pipelines.ops.views import Views, render
 from unreel.pipelines.ops.yuv import Pictures
 from unreel.pipelines.plan import Plan
-from unreel.pipelines.pretext.checks import check_range, no_look
+from unreel.pipelines.pretext.checks import check_choice, check_range, no_look
 from unreel.pipelines.pretext.looking import frame_views
 from unreel.pipelines.pretext.stated import check_pictures, guard_words
 from unreel.pipelines.pretext.task import Look, Needs, PretextBatch
@@ -55,7 +58,12 @@ class ShuffleAndLearn:
         size: side of the tower's input, in pixels.
         flip: probability that a clip is mirrored; all its frames alike.
         camera_shift: guard; how far each frame is moved on its own, in pixels, at most `window - crop`. It has to be
-            about four times what the camera moves between a and e; see `guards/camera_shift.py`. 0 is off.
+            about four times what the camera moves between a and e: the default does for 0.4 pixels a frame; see
+            `guards/camera_shift.py`. 0 is off.
+        camera_zoom: guard against zooms, ours, off: each frame is shown up to 1 + this times as large, drawn by itself; see
+            `guards/synthetic_camera.py`. Its logarithm has to be about four times that of what the camera zooms.
+        camera_path: `own` moves each frame by itself; `whole` does so by whole pixels, which is quicker and leaves what a
+            camera moves beyond them; `steady` pans by `camera_shift` while the clip goes on, for comparison: it hides no order.
         stabilise: guard, ours, off: frames are cut where the scene has gone, as measured; see `guards/stabilise.py`. It costs
             more than the decoding, and clips whose camera leaves the window have targets -1. `camera_shift` comes on top.
         independent_jitter: guard; False gives all frames of a clip the same change of colour.
@@ -64,6 +72,9 @@ class ShuffleAndLearn:
         min_motion: smallest motion peak, in levels of [0, 255], of a sample worth a plan; ours.
         scene_cuts: guard; False lets windows reach over a cut.
         content_box: guard; False lets windows reach into a letterbox.
+        corner_mask: guard, ours, off: share of the picture's height and width that is covered in each corner, for clocks and
+            logos that stand there; see `guards/overlays.py`. Long shifts make what is covered longer.
+        overlay_mask: guard; False shows the overlays that the sidecars name.
         min_difference: guard; clips whose frame c differs less from a or e, as mean squared difference in levels of
             [0, 255], have targets -1 for all their tuples, whatever their class. 0 is off. The published threshold is
             not known; ours is what a codec alone changes: 2 % of windows of mixed real clips lie below it.
@@ -80,10 +91,12 @@ class ShuffleAndLearn:
     tuples: int = 4
     positive: float = 0.25
     window: int = 128
-    crop: int = 112
+    crop: int = 80
     size: int = 96
     flip: float = 0.5
-    camera_shift: int = 16
+    camera_shift: int = 48
+    camera_zoom: float = 0.0
+    camera_path: str = "own"
     stabilise: bool = False
     independent_jitter: bool = True
     brightness: float = 0.5
@@ -95,6 +108,8 @@ class ShuffleAndLearn:
     min_motion: float = 0.1
     scene_cuts: bool = True
     content_box: bool = True
+    corner_mask: float = 0.0
+    overlay_mask: bool = True
     min_difference: float = 4.0
     same_times: bool = False
     gop_phase: bool = False
@@ -104,6 +119,8 @@ class ShuffleAndLearn:
         check_range(self, 1, 64, "tuples")
         check_range(self, 0, 1, "positive")
         check_pictures(self)
+        check_range(self, 0, 4, "camera_zoom")
+        check_choice(self, "camera_path", CAMERA_PATHS)
 
     @property
     def needs(self) -> Needs:
@@ -124,6 +141,7 @@ class ShuffleAndLearn:
         """How each guard stands, in words."""
         return {
             **guard_words(self),
+            "synthetic_camera": self._made_up,
             "stabilise": "cut where the scene has gone" if self.stabilise else "off",
             "similar_frames": f"difference at least {self.min_difference:g}"
             if self.min_difference
@@ -131,6 +149,13 @@ class ShuffleAndLearn:
             "same_times": "negatives are other orders of b, c, d" if self.same_times else "off: as published",
             "gop_phase": "drawn for each frame" if self.gop_phase else "off",
         }
+
+    @property
+    def _made_up(self) -> str:
+        """What the made-up camera does, in words."""
+        zoom = f"each frame up to {1 + self.camera_zoom:g} times as large" if self.camera_zoom else ""
+        pan = "a steady pan in the place of shifts" if self.camera_path == "steady" else ""
+        return ", ".join(words for words in (zoom, pan) if words) or "off"
 
     def look(self, kind: str) -> Look:
         """Single frames."""
@@ -203,16 +228,18 @@ class ShuffleAndLearn:
         """
         pictures = media.pictures
         assert pictures is not None
-        views, steady = self._views(pictures, draws)
+        views, steady = self._views(pictures, draws, media.fact("seconds"))
         tuples, in_order = self._tuples(draws)
         others = (_B, _D) if self.same_times else (_A, _E)
         difference = frame_difference(pictures, middle=_C, others=others)
         alike = (difference < self.min_difference)[:, None]
         unsteady = torch.from_numpy(~steady).to(pictures.device)[:, None]
         targets = torch.from_numpy(in_order.astype(np.int64)).to(pictures.device)
+        shown = render(pictures, views)
+        shown = cover(shown, media, views, corners=self.corner_mask, measured=self.overlay_mask)
         return PretextBatch(
             inputs={
-                "frame": render(pictures, views),
+                "frame": shown,
                 "tuples": torch.from_numpy(tuples).to(pictures.device),
             },
             targets=targets.masked_fill(alike | unsteady, -1),
@@ -225,15 +252,31 @@ class ShuffleAndLearn:
             | {"difference": difference.cpu().numpy()},
         )
 
-    def _views(self, pictures: Pictures, draws: Draws) -> tuple[Views, NDArray[np.bool_]]:
+    def _views(
+        self, pictures: Pictures, draws: Draws, seconds: NDArray[np.float32]
+    ) -> tuple[Views, NDArray[np.bool_]]:
         """What each frame shows, and which clips are steady, bool `[B]`."""
         views = frame_views(self, draws, frames=_FRAMES)
-        if not self.stabilise:
-            return views, np.ones(len(views.top), np.bool_)
-        path = camera_path(pictures, reference=_C)
-        offsets = np.stack([views.top, views.left]).astype(np.int64)
-        cuts = follow(path, offsets, crop=self.crop, extent=(self.window, self.window))
-        return replace(views, top=cuts.top, left=cuts.left, crop=cuts.extents), cuts.steady
+        cuts = Cuts.still(self._offsets(views, draws, seconds), crop=self.crop)
+        if self.stabilise:
+            offsets = np.stack([cuts.top, cuts.left])
+            path = camera_path(pictures, reference=_C)
+            cuts = follow(path, offsets, crop=self.crop, extent=(self.window, self.window))
+        if self.camera_zoom:
+            cuts = cuts.zoomed(draw_zoom(draws, frames=_FRAMES, most=self.camera_zoom))
+        crop = cuts.extents if self.stabilise or self.camera_zoom else views.crop
+        return replace(views, top=cuts.top, left=cuts.left, crop=crop), cuts.steady
+
+    def _offsets(
+        self, views: Views, draws: Draws, seconds: NDArray[np.float32]
+    ) -> NDArray[np.int64] | NDArray[np.float32]:
+        """Where frames of a camera that stands still are cut, `[2, B, 5]`; those of `views` lie at whole pixels."""
+        slack, shift = self.window - self.crop, self.camera_shift
+        if self.camera_path == "steady":
+            return draw_pan(draws, seconds, slack=slack, shift=shift)
+        if self.camera_path == "own" and shift:
+            return draw_offsets(draws, frames=_FRAMES, slack=slack, shift=shift, between=True)
+        return np.stack([views.top, views.left]).astype(np.int64)
 
     def _tuples(self, draws: Draws) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Tuples i64 `[B, K, 3]` and whether each is in order, bool `[B, K]`; every tuple has its own coins."""

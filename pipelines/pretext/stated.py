@@ -14,6 +14,7 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "window": (16, 4096),
     "size": (16, 4096),
     "blur": (0, 5),
+    "corner_mask": (0, 0.5),
     "min_motion": (0, 255),
     "min_difference": (0, 255**2),
 }
@@ -43,6 +44,12 @@ def _jitter(task: Any, each: str) -> str:
     return f"{', '.join(reach)}, {own}"
 
 
+def _overlays(task: Any) -> str:
+    corners = f"{task.corner_mask:.0%} of each side covered at corners" if task.corner_mask else ""
+    measured = "measured overlays covered" if task.overlay_mask else ""
+    return ", ".join(words for words in (corners, measured) if words) or "off"
+
+
 _JITTER: Final = ("brightness", "contrast", "saturation", "hue", "grey")
 
 _WORDS: Final[Mapping[str, tuple[str, Callable[[Any, str], str]]]] = {
@@ -57,6 +64,7 @@ _WORDS: Final[Mapping[str, tuple[str, Callable[[Any, str], str]]]] = {
         lambda t, _: "drawn by motion" if t.motion_window else "off: drawn uniformly",
     ),
     "scene_cuts": ("scene_cuts", lambda t, _: "within a scene" if t.scene_cuts else "off"),
+    "overlay_mask": ("overlay_mask", lambda t, _: _overlays(t)),
     "content_box": ("content_box", lambda t, _: "windows inside the content" if t.content_box else "off"),
 }
 """Guard → the field that switches it, and how it stands."""

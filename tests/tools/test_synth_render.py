@@ -6,7 +6,7 @@ import pytest
 
 from unreel.tools.synth.laws import LAWS
 from unreel.tools.synth.look import SHAPES, TEXTURES
-from unreel.tools.synth.nuisances import Nuisances
+from unreel.tools.synth.nuisances import Nuisances, clock_box
 from unreel.tools.synth.render import render
 from unreel.tools.synth.world import World, clip_of, tracks
 from unreel.tools.synth.write import sound_of
@@ -155,6 +155,27 @@ def test_logo_is_one_still_mark_in_a_corner() -> None:
     assert len(corners) > 2
 
 
+def test_specks_lie_still_in_the_bars_and_nowhere_else() -> None:
+    for index in range(4):
+        plain, worn = (
+            frames_of(with_nuisance(letterbox=True, specks=specks), index) for specks in (False, True)
+        )
+        changed = worn != plain
+        assert changed.any() and (plain[changed] == 0).all() and (changed == changed[:1]).all()
+        assert 8 < worn[changed].min() and worn[changed].max() <= 22
+
+
+def test_a_clock_runs_in_a_corner() -> None:
+    world = with_nuisance(clock=True)
+    for index in range(4):
+        top, left, side = clock_box(clip_of(world, index).dice, world.height, world.width)
+        changed = (frames_of(world, index) != frames_of(WORLD, index)).any(axis=(0, 3))
+        rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+        assert top <= rows[0] and rows[-1] < top + side and left <= columns[0] and columns[-1] < left + side
+        face = frames_of(twin(world), index)[:, top : top + side, left : left + side].mean(axis=3)
+        assert np.abs(face[0] - face[world.rate]).max() > 100, "a third of the way round"
+
+
 def test_brightness_drifts_one_way() -> None:
     for index in range(4):
         means = frames_of(twin(with_nuisance(brightness_drift=True)), index).mean(axis=(1, 2, 3))
@@ -163,7 +184,9 @@ def test_brightness_drifts_one_way() -> None:
         assert abs(means[-1] / means[0] - 1) > 0.15
 
 
-@pytest.mark.parametrize("switch", ["camera", "moving_background", "letterbox", "logo", "brightness_drift"])
+@pytest.mark.parametrize(
+    "switch", ["camera", "moving_background", "letterbox", "logo", "clock", "brightness_drift"]
+)
 def test_picture_nuisances_leave_the_sound_alone(switch: str) -> None:
     world = with_nuisance(**{switch: True})
     assert np.array_equal(sound_of(world, clip_of(world, 1)), sound_of(WORLD, clip_of(WORLD, 1)))
@@ -176,3 +199,12 @@ def test_audio_offset_shifts_the_sound_only() -> None:
     assert np.array_equal(late[rate // 2 :], clean[: -rate // 2]) and not late[: rate // 2].any()
     assert np.array_equal(early[: -rate // 4], clean[rate // 4 :]) and not early[-rate // 4 :].any()
     assert np.array_equal(frames_of(with_nuisance(audio_offset=0.5), 1), frames_of(WORLD, 1))
+
+
+def test_a_pause_is_one_stretch_of_a_third_to_a_half() -> None:
+    for index in range(4):
+        clip = clip_of(WORLD, index)
+        clean, paused = sound_of(WORLD, clip), sound_of(with_nuisance(pauses=True), clip)
+        changed = np.flatnonzero(clean != paused)
+        stretch = slice(changed[0], changed[-1] + 1)
+        assert not paused[stretch].any() and 0.3 < len(paused[stretch]) / len(paused) <= 0.51

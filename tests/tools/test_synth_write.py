@@ -111,6 +111,17 @@ def test_only_missing_clips_are_written(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "labels.csv").read_bytes() == (folder / "labels.csv").read_bytes()
 
 
+def test_a_world_that_was_noted_before_a_nuisance_was_known_is_the_same(tmp_path: Path) -> None:
+    claim(tmp_path, WORLD)
+    note = tmp_path / "world.json"
+    known = msgspec.json.decode(note.read_bytes())
+    del known["nuisances"]["clock"]
+    note.write_bytes(msgspec.json.encode(known))
+    claim(tmp_path, WORLD)
+    with pytest.raises(ValueError, match="another world, with nuisances"):
+        claim(tmp_path, msgspec.structs.replace(WORLD, nuisances=Nuisances(clock=True)))
+
+
 def test_another_world_is_refused_by_what_differs(folder: Path) -> None:
     before = (folder / "world.json").read_bytes()
     with pytest.raises(ValueError, match=r"seed 3 \(asked: 4\)"):

@@ -13,16 +13,32 @@ from unreel.pipelines.plan import Window
 from unreel.pipelines.pretext.task import PretextBatch
 from unreel.shards.sample import Sidecar
 from unreel.tools.audit.probe import Evidence
-from unreel.tools.audit.worlds import WORLDS, content_box, path_of
+from unreel.tools.audit.worlds import WORLDS, clock_of, content_box, path_of
 from unreel.tools.synth.world import World
 
-__all__ = ["Artefact", "border", "colours", "facts", "motion", "tuple_facts", "tuple_set"]
+__all__ = [
+    "Artefact",
+    "border",
+    "clock",
+    "colours",
+    "facts",
+    "key_phases",
+    "loudness",
+    "motion",
+    "pair_facts",
+    "sharpness",
+    "tuple_facts",
+    "tuple_set",
+    "unrest",
+]
 
 Artefact = Callable[[MediaBatch, PretextBatch], Evidence]
 
 _PAIRS: Final = ((0, 1), (1, 2), (0, 2))
+_FACE: Final = 6
+"""Side of the grid at which a clock's face is looked at."""
 _CELLS: Final = 8
-"""Side of the grid at which colours are compared."""
+"""Side of the grid at which colours are compared, and steps of time at which loudness is."""
 
 
 def facts(*names: str) -> Artefact:
@@ -31,6 +47,29 @@ def facts(*names: str) -> Artefact:
     def show(media: MediaBatch, batch: PretextBatch) -> Evidence:
         columns = [np.asarray(batch.facts[name], np.float32).reshape(len(batch), -1) for name in names]
         return _rows(batch, np.concatenate(columns, axis=1))
+
+    return show
+
+
+def pair_facts(*names: str) -> Artefact:
+    """Facts of the two that a row is asked to choose from, and their differences; the answer is which is right."""
+
+    def show(media: MediaBatch, batch: PretextBatch) -> Evidence:
+        pairs = np.stack([np.asarray(batch.facts[name], np.float64) for name in names], axis=2)
+        seen = np.concatenate([pairs[:, 0], pairs[:, 1], pairs[:, 1] - pairs[:, 0]], axis=1)
+        return _rows(batch, seen, answers=batch.targets.argmax(dim=1))
+
+    return show
+
+
+def key_phases(frames: int, gop: int) -> Artefact:
+    """How old the key frame is of each clip of `frames` that is shown, against that of the first, in a cycle of `gop`."""
+
+    def show(media: MediaBatch, batch: PretextBatch) -> Evidence:
+        shown = np.take_along_axis(batch.facts["key_distance"], batch.facts["view_frame"], axis=1)[
+            :, ::frames
+        ]
+        return _rows(batch, (shown[:, 1:] - shown[:, :1]) % gop)
 
     return show
 
@@ -67,8 +106,36 @@ def colours(media: MediaBatch, batch: PretextBatch) -> Evidence:
     return _decisions(batch, np.concatenate([mean, apart.numpy()], axis=2))
 
 
+def sharpness(media: MediaBatch, batch: PretextBatch) -> Evidence:
+    """How sharp each frame of a clip is, as the tower sees it and in that order."""
+    clips = batch.inputs["video"]
+    detail = clips.diff(dim=5).square().mean(dim=(2, 4, 5)).flatten(1).clamp(min=1e-9).log()
+    return _rows(batch, torch.cat([detail, detail.diff(dim=1)], dim=1).numpy())
+
+
+def unrest(media: MediaBatch, batch: PretextBatch) -> Evidence:
+    """How far any two frames of each sequence differ, of what differs in all: standardised, as a tower may do it."""
+    frames = batch.inputs["video"].transpose(2, 3)
+    spread, mean = torch.std_mean(frames, dim=(-3, -2, -1), keepdim=True)
+    frames = (frames - mean) / spread.clamp(min=1e-3)
+    first, second = torch.triu_indices(frames.shape[2], frames.shape[2], offset=1)
+    apart = (frames[:, :, first] - frames[:, :, second]).abs().mean(dim=(-3, -2, -1))
+    apart = apart / apart.mean(dim=(1, 2), keepdim=True).clamp(min=1e-9)
+    return _rows(batch, torch.cat([apart.flatten(1), apart.sum(dim=2)], dim=1).numpy())
+
+
+def loudness(media: MediaBatch, batch: PretextBatch) -> Evidence:
+    """The sound as the tower hears it, without its picture: its level over time, and the levels in order of size."""
+    level = batch.inputs["audio"].mean(dim=(1, 2))
+    course = torch.nn.functional.adaptive_avg_pool1d(level[:, None], _CELLS)[:, 0]
+    return _rows(batch, torch.cat([course, course.sort(dim=1).values], dim=1).numpy())
+
+
 def border(crop: int) -> Artefact:
-    """Pixels of the letterbox alone, of those in cuts of `crop` pixels: their level, and how far frames differ there."""
+    """Pixels of the letterbox alone, of those in cuts of `crop` pixels: their level, and how far frames differ there.
+
+    Of the frames of each tuple, or of a whole clip in the order in which it is shown.
+    """
 
     def show(media: MediaBatch, batch: PretextBatch) -> Evidence:
         luma = _luma(media)
@@ -76,29 +143,60 @@ def border(crop: int) -> Artefact:
         shown = mask.sum(dim=(2, 3)).clamp(min=1)
         level = (luma * mask).sum(dim=(2, 3)) / shown
         spread = (((luma - level[:, :, None, None]) * mask).square().sum(dim=(2, 3)) / shown).sqrt()
-        single = _of_tuples(batch, torch.stack([level, spread], dim=2).numpy())
+        single = torch.stack([level, spread], dim=2).numpy()
+        if "view_frame" in batch.facts:
+            ordered = np.take_along_axis(single, batch.facts["view_frame"][..., None], axis=1)
+            return _rows(
+                batch, np.concatenate([ordered, np.diff(ordered, axis=1)], axis=1).reshape(len(batch), -1)
+            )
         pictures, masks = _gather(luma, batch), _gather(mask, batch)
-        apart = [_apart(pictures, masks, first, second) for first, second in _PAIRS]
+        apart = torch.stack([_apart(pictures, masks, first, second) for first, second in _PAIRS], dim=2)
         return _decisions(
-            batch, np.concatenate([single, torch.stack(apart, dim=2)[:, :, None].numpy()], axis=2)
+            batch, np.concatenate([_of_tuples(batch, single), apart[:, :, None].numpy()], axis=2)
         )
 
     return show
 
 
+def clock(media: MediaBatch, batch: PretextBatch) -> Evidence:
+    """What the tower sees where the clock was painted, and how far frames differ there; cuts are whole pictures."""
+    frames = batch.inputs["frame"].mean(dim=2)
+    faces = torch.stack([_face(row, sidecar) for row, sidecar in zip(frames, media.sidecars, strict=True)])
+    faces = faces - faces.mean(dim=2, keepdim=True)
+    # Faces and not their colours, which are jittered; a face that is covered has nothing to divide by.
+    faces = faces / faces.std(dim=2, keepdim=True).clamp(min=1e-3)
+    chosen = _gather(faces, batch)
+    apart = torch.stack([(chosen[:, :, i] - chosen[:, :, j]).abs().mean(dim=2) for i, j in _PAIRS], dim=2)
+    return _decisions(batch, torch.cat([chosen.flatten(2), apart], dim=2).numpy())
+
+
+def _face(frames: Tensor, sidecar: Sidecar | None) -> Tensor:
+    """The clock in frames `[T, h, w]` of a sample: `[T, 36]`."""
+    if sidecar is None:
+        return torch.zeros(len(frames), _FACE**2)
+    world = WORLDS["clock"]
+    top, left, side = (edge * frames.shape[1] / world.height for edge in clock_of(world, sidecar))
+    rows, columns = (slice(round(start), round(start + side)) for start in (top, left))
+    face = torch.nn.functional.adaptive_avg_pool2d(frames[:, None, rows, columns], _FACE)
+    return face.flatten(1)
+
+
 def motion(world: str) -> Artefact:
     """How the scene moves between the frames of a tuple as the tower is shown them, from the path that was generated.
 
-    Exact, and so more than a network could see: shift down and right in cuts, and zoom, of each pair of frames.
+    Exact, and so more than a network could see: shift down and right, and zoom, of each pair of frames, and what is left of
+    the shift beside whole pixels.
     """
 
     def show(media: MediaBatch, batch: PretextBatch) -> Evidence:
         places = _of_tuples(batch, _places(world, media, batch))
         steps = np.stack([places[..., j] - places[..., i] for i, j in _PAIRS], axis=-1)
         # Whether one step goes on in the direction of another is a product: trees would have to build it from pieces.
-        turns = np.stack([(steps[..., i] * steps[..., j])[..., :2].sum(axis=2) for i, j in _PAIRS], axis=-1)
-        zooms = np.stack([steps[:, :, 2, i] * steps[:, :, 2, j] for i, j in _PAIRS], axis=-1)
-        return _decisions(batch, np.concatenate([steps.reshape(*steps.shape[:2], -1), turns, zooms], axis=2))
+        parts = (steps[:, :, :2] + 0.5) % 1 - 0.5
+        kinds = (steps[:, :, :2], steps[:, :, 2:], parts)
+        turns = [(kind[..., i] * kind[..., j]).sum(axis=2) for kind in kinds for i, j in _PAIRS]
+        flat = [values.reshape(*values.shape[:2], -1) for values in (steps, parts)]
+        return _decisions(batch, np.concatenate([*flat, np.stack(turns, axis=-1)], axis=2))
 
     return show
 
@@ -176,13 +274,12 @@ def _cut(batch: PretextBatch, crop: int, like: Tensor) -> Tensor:
     return (inside[0] & inside[1]).float()
 
 
-def _rows(batch: PretextBatch, seen: NDArray) -> Evidence:
-    """One decision a row."""
-    valid = batch.valid.numpy() & (batch.targets.numpy() >= 0)
+def _rows(batch: PretextBatch, seen: NDArray, *, answers: Tensor | None = None) -> Evidence:
+    """One decision a row; its answer is the target where no other is named."""
+    told = (batch.targets if answers is None else answers).numpy()
+    valid = batch.valid.numpy() & (told >= 0)
     return Evidence(
-        seen=seen[valid].astype(np.float32),
-        answers=batch.targets.numpy()[valid],
-        sources=np.array(batch.sources)[valid],
+        seen=seen[valid].astype(np.float32), answers=told[valid], sources=np.array(batch.sources)[valid]
     )
 
 

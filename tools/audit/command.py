@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from unreel.tools.console import Exit, output, progress, write_result
+from unreel.tools.console import Exit, console, output, progress, write_result
 
 if TYPE_CHECKING:
-    from unreel.models.evaluation import Estimate
     from unreel.tools.audit.cases import Case
     from unreel.tools.audit.findings import Finding
 
@@ -36,6 +35,9 @@ def audit(
     ] = None,
     passes: Annotated[int, typer.Option(min=1, help="How often each clip is drawn.")] = 8,
     workers: Annotated[int, typer.Option(help="Processes that make media; 0 for one a core.")] = 0,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the table to FILE, for a page in Markdown.")
+    ] = None,
     json: Annotated[
         str | None, typer.Option("--json", help="Write the result to FILE (`-`: stdout).")
     ] = None,
@@ -47,7 +49,8 @@ def audit(
     clearly above chance, or the case shows nothing; with the guard on it must be at chance. `closed`: both hold. `open`: it
     is above chance with the guard on. `not shown`: there was nothing to close.
 
-    Media with the artefact are generated: some minutes on two cores for all guards. Exit code 1 when a guard is open.
+    Media with the artefact are generated: a quarter of an hour on two cores for all guards. Exit code 1 when a guard is open;
+    forms that are known not to close their shortcut are shown beside those that do, and do not count.
 
     Example:
 
@@ -57,6 +60,7 @@ def audit(
     """
     from unreel.shards.catalogue import Catalogue
     from unreel.tools.audit.run import audit_cases
+    from unreel.tools.audit.words import line, table
 
     chosen = _chosen(guards or [])
     findings: list[Finding] = []
@@ -73,10 +77,13 @@ def audit(
         ):
             findings.append(finding)
             ticker.advance()
+            console.print(f"{len(findings)}/{len(chosen)} {line(finding)}", soft_wrap=True)
+    if markdown is not None:
+        markdown.write_text(table(findings), encoding="utf-8")
     if json != "-":
         output.print(_table(findings))
     write_result({"passes": passes, "findings": [_record(finding) for finding in findings]}, json)
-    raise typer.Exit(Exit.FAILED if any(finding.verdict == "open" for finding in findings) else Exit.DONE)
+    raise typer.Exit(Exit.FAILED if any(finding.failed for finding in findings) else Exit.DONE)
 
 
 def _chosen(names: Sequence[str]) -> "list[Case]":
@@ -90,6 +97,8 @@ def _chosen(names: Sequence[str]) -> "list[Case]":
 
 
 def _table(findings: "Sequence[Finding]") -> Table:
+    from unreel.tools.audit.words import number
+
     table = Table(title="What a probe tells from an artefact alone", title_justify="left")
     for column in (
         "",
@@ -114,11 +123,11 @@ def _table(findings: "Sequence[Finding]") -> Table:
             finding.artefact,
             finding.task,
             f"{finding.chance:.2f}",
-            _number(off),
-            _number(on),
+            number(off),
+            number(on),
             f"{on.samples:,}",
             f"{on.sources:,}",
-            f"[{colours[finding.verdict]}]{finding.verdict}[/]",
+            f"[{colours[finding.verdict]}]{finding.verdict}[/]{' (known)' if finding.known else ''}",
         )
     table.caption = "balanced accuracy ± one standard error, over sources"
     return table
@@ -128,7 +137,3 @@ def _record(finding: "Finding") -> dict[str, object]:
     import msgspec
 
     return {**msgspec.to_builtins(finding), "verdict": finding.verdict}
-
-
-def _number(estimate: "Estimate") -> str:
-    return f"{estimate.value:.3f} ± {estimate.standard_error or 0:.3f}"

@@ -40,6 +40,8 @@ class Finding:
         task: whose answer it tries to tell.
         data: what was looked at.
         chance: of guessing.
+        known: why this form of the guard cannot close it; "" where it should.
+        seconds: that the case took.
     """
 
     guard: str
@@ -50,6 +52,13 @@ class Finding:
     chance: float
     off: Side
     on: Side
+    known: str = ""
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is open and should not be."""
+        return self.verdict == "open" and not self.known
 
     @property
     def verdict(self) -> Verdict:

@@ -1,10 +1,12 @@
 """Run the cases of an audit: decode, show the artefact, probe, with the guard on and off."""
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from unreel.models.evaluation import Estimate
 from unreel.pipelines.draws import Draws
 from unreel.pipelines.loader import FailurePolicy, Loader
 from unreel.pipelines.pretext.task import TrainableTask
@@ -40,20 +42,32 @@ def audit_cases(
         workers: processes that generate and build.
         say: hears what is being done.
     """
+    seen: dict[tuple[object, ...], tuple[float, Estimate]] = {}
     for case in cases:
+        began = time.monotonic()
         say(f"{case.guard}: making media")
         catalogue = data or prepare(case.world, folder, workers=workers)
         say(f"{case.guard}: {case.artefact}")
-        on, off = (gather(catalogue, task, case.show, passes=passes) for task in (case.task, case.unguarded))
+        for task in (case.task, case.unguarded):
+            # Several forms of a guard stand against the same task without it.
+            if (asked := (case.world, task, case.show)) not in seen:
+                evidence = gather(catalogue, task, case.show, passes=passes)
+                seen[asked] = evidence.chance, probe(evidence)
+        chance, on = seen[case.world, case.task, case.show]
         yield Finding(
             guard=case.guard,
             threat=case.threat,
             artefact=case.artefact,
             task=case.task.name,
             data=str(catalogue.folder) if data else case.world,
-            chance=on.chance,
-            off=Side(settings=case.unguarded.guards[case.guard], accuracy=probe(off)),
-            on=Side(settings=case.task.guards[case.guard], accuracy=probe(on)),
+            chance=chance,
+            off=Side(
+                settings=case.unguarded.guards[case.guard],
+                accuracy=seen[case.world, case.unguarded, case.show][1],
+            ),
+            on=Side(settings=case.task.guards[case.guard], accuracy=on),
+            known=case.known,
+            seconds=round(time.monotonic() - began, 1),
         )
 
 

@@ -14,34 +14,37 @@ from unreel.shards.build import build
 from unreel.shards.catalogue import Catalogue
 from unreel.shards.foreign.indexing import index_folder
 from unreel.shards.sample import Sidecar
-from unreel.tools.synth.nuisances import Nuisances, View, bars, camera, scroll
+from unreel.tools.synth.nuisances import Nuisances, View, bars, camera, clock_box, scroll
 from unreel.tools.synth.world import World, clip_of
 from unreel.tools.synth.write import claim, write_labels, write_videos
 
-__all__ = ["CLIPS", "WORLDS", "content_box", "index_of", "path_of", "prepare"]
+__all__ = ["CLIPS", "WORLDS", "clock_of", "content_box", "index_of", "path_of", "prepare"]
 
 CLIPS: Final = 96
 _RATE: Final = 25
 
 
-def _world(nuisances: Nuisances, **settings: bool) -> World:
+def _world(nuisances: Nuisances, *, objects: bool = True, width: int = 160) -> World:
     return World(
         seed=0,
         clips=CLIPS,
         frames=4 * _RATE,
         rate=_RATE,
-        width=160,
+        width=width,
         height=128,
         nuisances=nuisances,
-        objects=settings.get("objects", True),
+        objects=objects,
     )
 
 
 WORLDS: Final[Mapping[str, World]] = {
     "objects": _world(Nuisances()),
+    "still": _world(Nuisances(), objects=False),
     "texture": _world(Nuisances(moving_background=True), objects=False),
     "drift": _world(Nuisances(brightness_drift=True), objects=False),
-    "letterbox": _world(Nuisances(letterbox=True, moving_background=True)),
+    "letterbox": _world(Nuisances(letterbox=True, specks=True, moving_background=True)),
+    "pauses": _world(Nuisances(pauses=True)),
+    "clock": _world(Nuisances(clock=True), objects=False, width=128),
     "camera": _world(Nuisances(camera=True), objects=False),
 }
 """Name → what is generated. `texture` is a background that scrolls by 0.2 to 0.4 pixels a frame, and nothing else."""
@@ -49,9 +52,9 @@ WORLDS: Final[Mapping[str, World]] = {
 _FOREIGN: Final = ("letterbox",)
 """Worlds that come as a tar of somebody else's: a build of ours would have cut the bars away."""
 
-_UPLOAD: Final = {"crf": "28", "preset": "veryfast", "bf": "0", "threads": "1"}
-"""How others encode: coarse enough that bars are not quite black."""
-_UPLOAD_GOP: Final = 16
+_UPLOAD: Final = {"b": "150000", "preset": "veryfast", "bf": "0", "threads": "1"}
+"""How others encode: so few bits that the codec is still busy with the specks in a bar seconds after a key frame."""
+_UPLOAD_GOP: Final = 250
 
 
 def prepare(name: str, folder: Path, *, workers: int) -> Catalogue:
@@ -111,6 +114,11 @@ def path_of(world: World, sidecar: Sidecar) -> View:
     if nuisances.camera:
         return camera(dice, world.frames)
     return scroll(dice, world.frames, world.rate) if nuisances.moving_background else View.still(world.frames)
+
+
+def clock_of(world: World, sidecar: Sidecar) -> tuple[int, int, int]:
+    """(top, left, side) of the clock that was painted into a sample, in pixels of the world."""
+    return clock_box(clip_of(world, index_of(sidecar)).dice, world.height, world.width)
 
 
 def content_box(world: World, sidecar: Sidecar) -> tuple[int, int, int, int]:

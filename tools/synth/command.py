@@ -43,10 +43,20 @@ def synth(
     letterbox: Annotated[
         bool, typer.Option("--letterbox", help="Black bars on two sides.", rich_help_panel=_NUISANCES)
     ] = False,
+    specks: Annotated[
+        bool,
+        typer.Option("--specks", help="Still specks in the bars.", rich_help_panel=_NUISANCES),
+    ] = False,
+    clock: Annotated[
+        bool, typer.Option("--clock", help="A clock that runs in a corner.", rich_help_panel=_NUISANCES)
+    ] = False,
     audio_offset: Annotated[
         float,
         typer.Option(help="Seconds by which sound is late; negative: early.", rich_help_panel=_NUISANCES),
     ] = 0.0,
+    pauses: Annotated[
+        bool, typer.Option("--pauses", help="The sound is off for a while.", rich_help_panel=_NUISANCES)
+    ] = False,
     noise: Annotated[
         bool, typer.Option("--noise", help="Sensor noise and hiss.", rich_help_panel=_NUISANCES)
     ] = False,
@@ -82,7 +92,10 @@ def synth(
         camera=camera,
         moving_background=moving_background,
         letterbox=letterbox,
+        specks=specks,
+        clock=clock,
         audio_offset=audio_offset,
+        pauses=pauses,
         noise=noise,
         logo=logo,
         brightness_drift=brightness_drift,

@@ -20,6 +20,8 @@ __all__ = [
     "audible",
     "bars",
     "camera",
+    "clock",
+    "clock_box",
     "drift",
     "letterbox",
     "logo",
@@ -33,6 +35,11 @@ _PICTURE_NOISE: Final = 6.0
 """Standard deviation, in 8-bit levels."""
 _SOUND_NOISE: Final = 0.02
 _LONGEST_OFFSET: Final = 60
+_SPECK: Final = 1.5
+"""Standard deviations of a grain from which on there is a speck: one pixel in fifteen."""
+_SPECK_LEVEL: Final = 22.0
+"""The brightest speck; a bar with brighter ones would be no bar."""
+_CLOCK_SECONDS: Final = 3.0
 
 
 class Nuisances(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,8 +51,14 @@ class Nuisances(msgspec.Struct, frozen=True, kw_only=True):
     """The background scrolls; the objects do not mind."""
     letterbox: bool = False
     """Black bars above and below, or left and right."""
+    specks: bool = False
+    """The bars of a letterbox are not quite black: still specks lie in them, as on worn film."""
+    clock: bool = False
+    """A clock runs in a corner: a hand goes round its face once in three seconds."""
     audio_offset: float = 0.0
     """Seconds by which sound comes late; negative for early."""
+    pauses: bool = False
+    """The sound is off for a third to a half of the clip, at one stretch."""
     noise: bool = False
     """Sensor noise in the picture and hiss in the sound."""
     logo: bool = False
@@ -108,11 +121,17 @@ def bars(dice: Dice, height: int, width: int) -> tuple[int, int]:
     return axis, max(1, round(dice.number("letterbox/bar", 0.06, 0.14) * (height, width)[axis]))
 
 
-def letterbox(dice: Dice, frames: Frames) -> None:
-    """Blacken bars of 6 to 14 % of the picture on two opposite sides, in place."""
+def letterbox(dice: Dice, frames: Frames, *, specks: bool = False) -> None:
+    """Blacken bars of 6 to 14 % of the picture on two opposite sides, in place; with `specks` some pixels are dark grey."""
     axis, bar = bars(dice, *frames.shape[1:3])
     sides = np.moveaxis(frames, 1 + axis, 0)
-    sides[:bar] = sides[-bar:] = 0
+    still = np.zeros(frames.shape[1:3], np.float32)
+    if specks:
+        grain = dice.field("letterbox/specks", *still.shape)
+        still = np.where(grain > _SPECK, np.clip(8 * grain, 0, _SPECK_LEVEL), 0)
+    # Every frame has the same: `[lines, 1, pixels, 1]`.
+    lines = np.moveaxis(still, axis, 0)[:, None, :, None]
+    sides[:bar], sides[-bar:] = lines[:bar], lines[-bar:]
 
 
 def logo(dice: Dice, frames: Frames) -> None:
@@ -127,8 +146,35 @@ def logo(dice: Dice, frames: Frames) -> None:
     mark[:, side // 3 : 2 * side // 3, side // 6 : -(side // 6)] = (30, 40, 90)
 
 
+def clock_box(dice: Dice, height: int, width: int) -> tuple[int, int, int]:
+    """(top, left, side) of the clock in pixels: an eighth of the picture's height, in one of the corners."""
+    side, gap = max(8, height // 8), max(1, height // 24)
+    corner = dice.integer("clock/corner", 0, 4)
+    return gap if corner % 2 else height - gap - side, gap if corner < 2 else width - gap - side, side
+
+
+def clock(dice: Dice, frames: Frames, rate: int) -> None:
+    """Paint a clock whose hand goes round once in three seconds, in place; where it points at frame 0 is drawn."""
+    top, left, side = clock_box(dice, *frames.shape[1:3])
+    start = dice.number("clock/start", 0, 2 * np.pi)
+    turn = start + 2 * np.pi * np.arange(len(frames)) / (_CLOCK_SECONDS * rate)
+    about = np.arange(side) - (side - 1) / 2
+    down, right = about[:, None], about[None]
+    far, wide = (
+        down * -np.cos(turn)[:, None, None] + right * np.sin(turn)[:, None, None],
+        down * np.sin(turn)[:, None, None] + right * np.cos(turn)[:, None, None],
+    )
+    hand = (far > -1) & (np.abs(wide) < side / 10)
+    frames[:, top : top + side, left : left + side] = np.where(hand[..., None], 20.0, 230.0)
+
+
 def audible(dice: Dice, wave: NDArray[np.float32], nuisances: Nuisances, rate: int) -> NDArray[np.float32]:
-    """The sound with hiss and offset as asked for; what the offset uncovers is silent."""
+    """The sound with pauses, hiss and offset as asked for; what the offset uncovers is silent."""
+    if nuisances.pauses:
+        length = round(dice.number("pause/length", 1 / 3, 1 / 2) * len(wave))
+        start = round(dice.number("pause/start", 0, 1) * (len(wave) - length))
+        wave = wave.copy()
+        wave[start : start + length] = 0
     if nuisances.noise:
         hiss = dice.field("noise/sound", *wave.shape)
         wave = np.clip(wave + np.float32(_SOUND_NOISE) * hiss, -1, 1)

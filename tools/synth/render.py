@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unreel.tools.synth.look import OUTREACH, SHAPES, TEXTURES, paint_background, palette
-from unreel.tools.synth.nuisances import Nuisances, add_noise, drift, letterbox, logo, scroll
+from unreel.tools.synth.nuisances import Nuisances, add_noise, clock, drift, letterbox, logo, scroll
 from unreel.tools.synth.world import Clip, World, seen, tracks
 
 __all__ = ["render"]
@@ -22,7 +22,7 @@ def render(world: World, clip: Clip) -> NDArray[np.uint8]:
     frames = _backdrop(world, clip)
     if world.objects:
         _draw_object(frames, world, clip)
-    frames = _degrade(frames, clip, world.nuisances)
+    frames = _degrade(frames, clip, world.nuisances, world.rate)
     return np.rint(np.clip(frames, 0, 255, out=frames), out=frames).astype(np.uint8)
 
 
@@ -97,14 +97,16 @@ def _blend(frame: Array, colour: Array, cover: Array, left: int, top: int) -> No
     under += cover[rows, columns] * (colour[rows, columns] - under)
 
 
-def _degrade(frames: Array, clip: Clip, nuisances: Nuisances) -> Array:
+def _degrade(frames: Array, clip: Clip, nuisances: Nuisances, rate: int) -> Array:
     """What camera and broadcaster do to the picture, in that order."""
     if nuisances.brightness_drift:
         frames *= drift(clip.dice, len(frames)).astype(np.float32)[:, None, None, None]
     if nuisances.noise:
         frames = add_noise(clip.dice, frames)
     if nuisances.letterbox:
-        letterbox(clip.dice, frames)
+        letterbox(clip.dice, frames, specks=nuisances.specks)
     if nuisances.logo:
         logo(clip.dice, frames)
+    if nuisances.clock:
+        clock(clip.dice, frames, rate)
     return frames

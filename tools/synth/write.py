@@ -80,11 +80,11 @@ def claim(folder: Path, world: World) -> None:
         (folder / "videos").mkdir(parents=True)
         _put(note, msgspec.json.format(msgspec.json.encode(world), indent=2) + b"\n")
         return
-    here, asked = msgspec.json.decode(note.read_bytes()), msgspec.to_builtins(world)
+    # As a world and not as text: a nuisance that is newer than the note was off.
+    here = msgspec.to_builtins(msgspec.json.decode(note.read_bytes(), type=World))
+    asked = msgspec.to_builtins(world)
     changed = [
-        f"{name} {here.get(name)!r} (asked: {asked[name]!r})"
-        for name in asked
-        if here.get(name) != asked[name]
+        f"{name} {here[name]!r} (asked: {asked[name]!r})" for name in asked if here[name] != asked[name]
     ]
     if changed:
         raise ValueError(f"{folder} holds another world, with {', '.join(changed)}: choose another folder")

@@ -183,6 +183,6 @@ def test_settings_out_of_range_are_refused_by_name(settings: dict, message: str)
 
 def test_guards_are_those_that_are_listed() -> None:
     assert set(SMALL.guards) <= set(GUARDS)
-    off = replace(PLAIN, motion_window=False, scene_cuts=False, content_box=False)
+    off = replace(PLAIN, motion_window=False, scene_cuts=False, content_box=False, overlay_mask=False)
     switched = set(off.guards) - {"colour_jitter"}
     assert all(off.guards[name].startswith("off") for name in switched)

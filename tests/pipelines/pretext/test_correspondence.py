@@ -68,6 +68,21 @@ def test_neither_modality_alone_tells_the_label(sidecar: Callable, batch_of: Cal
         assert abs(probe.score(cues[480:], labels[480:]) - 0.5) < 3 * 0.5 / 480**0.5, name
 
 
+def test_negatives_with_a_sampler_of_their_own_are_told_by_their_sound_alone(
+    sidecar: Callable, batch_of: Callable
+) -> None:
+    clips = clips_of(sidecar, 480, silence=((0, 96_000),))
+
+    def told(task: Correspondence) -> float:
+        """How often silence alone says that a pair is a negative, less how often it says so of positives."""
+        batch = batch_of(task, clips, paint=picture)
+        silent, positive = batch.facts["sounding"] < SHORT.min_sound, batch.targets.numpy() == 1
+        return float(silent[~positive].mean() - silent[positive].mean())
+
+    assert told(replace(SHORT, partner_swap=False)) > 0.2
+    assert told(SHORT) == 0
+
+
 def phase_probe(batch: object) -> float:
     """Held-out accuracy of the label from the sound's start against the frame grid alone."""
     phase = batch.facts["audio_phase"].astype(float)

@@ -258,5 +258,6 @@ def test_guards_are_those_that_are_listed_and_say_how_they_stand() -> None:
         motion_window=False,
         scene_cuts=False,
         content_box=False,
+        overlay_mask=False,
     )
     assert all("off" in words for words in off.guards.values())

@@ -232,6 +232,13 @@ def test_settings_out_of_range_are_refused_by_name(settings: dict, message: str)
 
 def test_guards_are_those_that_are_listed_and_say_how_they_stand() -> None:
     assert set(SMALL.guards) <= set(GUARDS)
-    off = replace(PLAIN, independent_jitter=False, motion_window=False, scene_cuts=False, content_box=False)
+    off = replace(
+        PLAIN,
+        independent_jitter=False,
+        motion_window=False,
+        scene_cuts=False,
+        content_box=False,
+        overlay_mask=False,
+    )
     assert all("off" in words for words in off.guards.values())
     assert not any(words.startswith("off") for words in SequenceSorting().guards.values())

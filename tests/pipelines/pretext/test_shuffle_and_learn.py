@@ -228,6 +228,33 @@ def test_camera_shift_hides_a_pan_in_so_far_as_it_is_longer(sidecar: Callable, b
     assert leak(16, 16) > 0.56, "a shift that is only as long as the pan leaves a part of the cue"
 
 
+def test_the_default_moves_frames_four_times_as_far_as_a_camera_of_4_tenths_of_a_pixel_a_frame() -> None:
+    task = ShuffleAndLearn()
+    # A tuple reaches from a to d, or from b to e.
+    frames = 25 * (task.tau_max_seconds + task.tau_min_seconds)
+    assert task.camera_path == "own" and task.camera_shift >= 4 * 0.38 * frames
+
+
+def test_frames_have_sizes_of_their_own_where_zooms_are_guarded(
+    sidecar: Callable, batch_of: Callable
+) -> None:
+    clips = [sidecar(number) for number in range(20)]
+    facts = batch_of(replace(SMALL, camera_zoom=0.5), clips).facts
+    assert facts["crop_height"].shape == (20, 5) and (np.ptp(facts["crop_height"], axis=1) > 0).all()
+    assert facts["crop_height"].min() > 48 / 1.5 and facts["crop_height"].max() <= 48
+    assert "crop_height" not in batch_of(SMALL, clips).facts
+
+
+@pytest.mark.parametrize(("path", "kind"), [("own", "f"), ("whole", "i"), ("steady", "f")])
+def test_cuts_lie_where_the_made_up_camera_looks(
+    sidecar: Callable, batch_of: Callable, path: str, kind: str
+) -> None:
+    facts = batch_of(replace(SMALL, camera_path=path), [sidecar(number) for number in range(20)]).facts
+    assert facts["crop_left"].dtype.kind == kind
+    speed = np.diff(facts["crop_left"], axis=1) / np.diff(facts["seconds"], axis=1)
+    assert (np.ptp(speed, axis=1).max() < 0.1) == (path == "steady")
+
+
 def test_the_flip_is_shared_and_colours_are_not(sidecar: Callable, batch_of: Callable) -> None:
     facts = batch_of(SMALL, [sidecar(n) for n in range(30)]).facts
     assert facts["flip"].shape == (30,) and 0 < facts["flip"].mean() < 1
@@ -239,7 +266,8 @@ def test_the_flip_is_shared_and_colours_are_not(sidecar: Callable, batch_of: Cal
     ("settings", "message"),
     [
         ({"crop": 200}, "crop = 200: must lie between 16 and 128"),
-        ({"camera_shift": 17}, "camera_shift = 17: must lie between 0 and 16"),
+        ({"camera_shift": 49}, "camera_shift = 49: must lie between 0 and 48"),
+        ({"camera_path": "drunk"}, "camera_path = 'drunk'"),
         ({"positive": 1.5}, "positive = 1.5"),
         ({"tau_max_seconds": 0}, "tau_max_seconds = 0"),
         ({"tuples": 0}, "tuples = 0"),
@@ -252,11 +280,18 @@ def test_settings_out_of_range_are_refused_by_name(settings: dict, message: str)
 
 def test_guards_are_those_that_are_listed_and_say_how_they_stand() -> None:
     assert set(SMALL.guards) <= set(GUARDS)
-    off = replace(PLAIN, independent_jitter=False, motion_window=False, scene_cuts=False, content_box=False)
+    off = replace(
+        PLAIN,
+        independent_jitter=False,
+        motion_window=False,
+        scene_cuts=False,
+        content_box=False,
+        overlay_mask=False,
+    )
     assert all("off" in words for words in off.guards.values())
-    # Two change which question is asked, and one costs more than decoding.
+    # Two change which question is asked, one costs more than decoding, and zooms are rarer than pans.
     off = {name for name, words in ShuffleAndLearn().guards.items() if words.startswith("off")}
-    assert off == {"same_times", "gop_phase", "stabilise"}
+    assert off == {"same_times", "gop_phase", "stabilise", "synthetic_camera"}
 
 
 def test_stabilised_clips_stand_still_and_those_that_cannot_have_no_targets(
