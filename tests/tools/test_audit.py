@@ -33,6 +33,11 @@ def test_a_probe_finds_what_is_there_and_nothing_where_there_is_nothing() -> Non
     assert probe(evidence(seen, between)).value > 0.9, "one number between two others is not linear"
 
 
+def test_evidence_that_is_equal_everywhere_is_chance() -> None:
+    answers = np.random.default_rng(1).integers(0, 2, 200)
+    assert probe(evidence(np.zeros((200, 3)), answers)).value == 0.5
+
+
 def test_a_probe_is_not_asked_about_sources_that_it_learned_from() -> None:
     rng = np.random.default_rng(1)
     names = np.repeat(np.arange(100), 8)
@@ -133,6 +138,15 @@ def test_every_guard_has_a_case_or_a_reason_and_a_test_that_fails_without_it() -
     for name in FAILS_WITHOUT.values():
         path, test = name.split("::")
         assert f"def {test}(" in (TESTS / path).read_text(), name
+
+
+def test_the_page_has_the_row_of_every_case() -> None:
+    page = (TESTS.parent / "docs" / "guards.md").read_text()
+    for case in CASES:
+        assert f"| {case.threat} | `{case.guard}` | {case.artefact} | `{case.task.name}` |" in page, (
+            "write the page's table anew with `unreel audit --markdown`"
+        )
+    assert all(f"| `{guard}` | {reason} |" in page for guard, reason in UNASKED.items())
 
 
 def test_the_command_tells_an_open_shortcut_from_a_closed_one(
