@@ -30,8 +30,8 @@ PAD: Final = 64
 REACH: Final = 16
 """Bytes of a load that pixels are shuffled out of; a block whose taps lie further apart takes two."""
 
-LOADS: Final = 2
-"""Most loads that are shuffled: taps that reach further than both are fetched one by one."""
+LOADS: Final = 4
+"""Most loads that are shuffled: taps that reach further than all are fetched one by one."""
 
 # Columns as `jobs.JOB_FIELDS` has them.
 _FRAME, _COLOURS, _HEIGHT, _WIDTH, _DOWN, _ALONG, _TRANSPOSE, _RADIUS, _TARGET, _TOP_LEFT = range(10)
@@ -158,6 +158,41 @@ def _make_along(pairs: int, loads: int) -> Any:
 
 _along_1, _along_2, _along_3 = (_make_along(pairs, 1) for pairs in (1, 2, 3))
 _wide_3, _wide_4, _wide_5 = (_make_along(pairs, 2) for pairs in (3, 4, 5))
+
+
+@_intrinsic
+def _along_far(
+    _typing: Any,
+    source: Any,
+    pitch: Any,
+    count: Any,
+    mask: Any,
+    weight: Any,
+    pairs: Any,
+    bits: Any,
+    target: Any,
+    target_pitch: Any,
+) -> Any:
+    """As `_make_along`, with any number of pairs out of `LOADS` loads."""
+
+    def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        source, pitch, count, mask, weight, pairs, bits, target, target_pitch = args
+        half = _half(builder, bits)
+        orders = [_load(builder, builder.add(mask, _I64(16 * n)), _BYTES16) for n in range(LOADS)]
+        total = cgutils.alloca_once_value(builder, half)
+        with cgutils.for_range(builder, count) as lines:
+            line = builder.add(source, builder.mul(lines.index, pitch))
+            builder.store(half, total)
+            with cgutils.for_range(builder, pairs) as loop:
+                pixels = _shuffled(builder, builder.add(line, builder.mul(loop.index, _I64(2))), orders)
+                place = builder.add(weight, builder.mul(loop.index, _I64(32)))
+                products = _products(builder, pixels, _load(builder, place, _WORDS16))
+                builder.store(builder.add(builder.load(total), products), total)
+            at = builder.add(target, builder.mul(lines.index, target_pitch))
+            _finish(builder, builder.load(total), bits, at)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 9), build
 
 
 @_intrinsic
@@ -346,6 +381,8 @@ def _resize_along(lines, count, pitch, number, table, loads, target, target_pitc
             _wide_4(at, pitch, count, order, w, shift, to, target_pitch)
         elif loads == 2 and pairs == 5:
             _wide_5(at, pitch, count, order, w, shift, to, target_pitch)
+        elif loads > 0:
+            _along_far(at, pitch, count, order, w, pairs, shift, to, target_pitch)
         else:
             far = offset.ctypes.data + 64 * place
             for line in range(count):

@@ -4,6 +4,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unreel.pipelines.ops.sharing import share
@@ -21,19 +22,52 @@ def palette(colours: Tensor, count: int, *, rounds: int = 10) -> Tensor:
     nothing is drawn. A centre that no colour is nearest to stays where it is.
     """
     exact = (colours.double() * _GRID).round()
-    centres = _farthest(exact, count)
-    if colours.device.type == "cpu":
-        centres, members = _settled(exact, centres, rounds)
-    else:
-        for _ in range(rounds):
-            centres, members = _moved(exact, centres)
+    centres, members = (_compiled if colours.device.type == "cpu" else _clustered)(exact, count, rounds)
     order = members.argsort(dim=1, descending=True, stable=True)
     return centres.gather(1, order[..., None].expand_as(centres)) / _GRID
 
 
 def nearest_colour(colours: Tensor, centres: Tensor) -> Tensor:
     """Which centre each colour is nearest to: float `[B, N, C]`, `[B, K, C]` → i64 `[B, N]`; the first of equals."""
-    return _distance(colours.double(), centres).argmin(dim=2)
+    if colours.device.type != "cpu":
+        return _distance(colours.double(), centres).argmin(dim=2)
+    from unreel.pipelines.ops import pixel_loops
+
+    lines, middles = _lines(colours.double()), centres.double().contiguous().numpy()
+    near = np.empty(colours.shape[:2], np.int64)
+    share(
+        lambda start, stop: pixel_loops.name(start, stop, lines, middles, near),
+        len(near),
+        values=near.size * centres.shape[1],
+    )
+    return torch.from_numpy(near)
+
+
+def _compiled(colours: Tensor, count: int, rounds: int) -> tuple[Tensor, Tensor]:
+    """As `_clustered` in a compiled loop, which gives the same to the bit: sums are of whole numbers."""
+    from unreel.pipelines.ops import pixel_loops
+
+    lines, (clips, _, channels) = _lines(colours), colours.shape
+    centres, members = np.empty((clips, count, channels)), np.zeros((clips, count))
+    share(
+        lambda start, stop: pixel_loops.cluster(start, stop, lines, centres, members, rounds),
+        clips,
+        values=colours.numel() * count,
+    )
+    return torch.from_numpy(centres), torch.from_numpy(members)
+
+
+def _lines(colours: Tensor) -> NDArray[np.float64]:
+    """A line for each channel, `[B, C, N]`."""
+    return colours.transpose(1, 2).contiguous().numpy()
+
+
+def _clustered(colours: Tensor, count: int, rounds: int) -> tuple[Tensor, Tensor]:
+    """Centres f64 `[B, count, C]`, and how many colours each had in the last of the rounds, f64 `[B, count]`."""
+    centres = _farthest(colours, count)
+    for _ in range(rounds):
+        centres, members = _moved(colours, centres)
+    return centres, members
 
 
 def _farthest(colours: Tensor, count: int) -> Tensor:
@@ -45,20 +79,6 @@ def _farthest(colours: Tensor, count: int) -> Tensor:
         centres = torch.cat([centres, added], dim=1)
         nearest = torch.minimum(nearest, _distance(colours, added)[..., 0])
     return centres
-
-
-def _settled(colours: Tensor, centres: Tensor, rounds: int) -> tuple[Tensor, Tensor]:
-    """`rounds` times `_moved` in a compiled loop, which gives the same to the bit: sums are of whole numbers."""
-    from unreel.pipelines.ops import pixel_loops
-
-    lines, settled = colours.transpose(1, 2).contiguous().numpy(), centres.numpy().copy()
-    members = np.zeros(settled.shape[:2])
-    share(
-        lambda start, stop: pixel_loops.cluster(start, stop, lines, settled, members, rounds),
-        len(settled),
-        values=colours.numel() * centres.shape[1],
-    )
-    return torch.from_numpy(settled), torch.from_numpy(members)
 
 
 def _moved(colours: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@
 import numpy as np
 from numba import njit
 
-__all__ = ["cluster", "thin"]
+__all__ = ["cluster", "name", "thin"]
 
 
 @njit(nogil=True, cache=True)
@@ -20,16 +20,17 @@ def thin(start, stop, pixels, step, out):
 
 @njit(nogil=True, cache=True)
 def cluster(start, stop, colours, centres, members, rounds):
-    """`rounds` rounds of Lloyd's algorithm for clips `start` … `stop`, in place; the same sums as in `palette.py`.
+    """Lloyd's algorithm for clips `start` … `stop`: starts and `rounds` rounds, the same sums as in `palette.py`.
 
     Args:
         colours: f64 `[B, C, N]`, whole numbers.
-        centres: f64 `[B, K, C]`, in the end those of the last round.
-        members: f64 `[B, K]`, how many colours each has.
+        centres: f64 `[B, K, C]`, becomes those of the last round.
+        members: f64 `[B, K]`, becomes how many colours each had in it.
     """
     channels, count = colours.shape[1:]
     near, best, distance = np.empty(count, np.int64), np.empty(count), np.empty(count)
     for clip in range(start, stop):
+        _farthest(colours[clip], centres[clip], best, distance)
         for _ in range(rounds):
             _nearest(colours[clip], centres[clip], near, best, distance)
             members[clip] = 0
@@ -44,16 +45,47 @@ def cluster(start, stop, colours, centres, members, rounds):
                         centres[clip, centre, channel] = sums[centre] / members[clip, centre]
 
 
+@njit(nogil=True, cache=True)
+def name(start, stop, colours, centres, near):
+    """Which of `centres` f64 `[B, K, C]` each of `colours` f64 `[B, C, N]` is nearest to: i64 `[B, N]`."""
+    best, distance = np.empty(colours.shape[2]), np.empty(colours.shape[2])
+    for clip in range(start, stop):
+        _nearest(colours[clip], centres[clip], near[clip], best, distance)
+
+
+@njit(nogil=True)
+def _farthest(colours, centres, best, distance):
+    """The mean, and then, one by one, the colour that is farthest from all before, the first of equals."""
+    for channel in range(len(colours)):
+        centres[0, channel] = np.rint(colours[channel].sum() / colours.shape[1])
+    best[:] = np.inf
+    for centre in range(1, len(centres)):
+        _distances(colours, centres[centre - 1], distance)
+        farthest = 0
+        for number in range(len(best)):
+            best[number] = min(best[number], distance[number])
+            if best[number] > best[farthest]:
+                farthest = number
+        for channel in range(len(colours)):
+            centres[centre, channel] = colours[channel, farthest]
+
+
+@njit(nogil=True)
+def _distances(colours, centre, distance):
+    """Squared; channel by channel, so that a loop is of vectors."""
+    distance[:] = 0
+    for channel in range(len(colours)):
+        middle = centre[channel]
+        for number in range(len(distance)):
+            away = colours[channel, number] - middle
+            distance[number] += away * away
+
+
 @njit(nogil=True)
 def _nearest(colours, centres, near, best, distance):
-    """Which centre each colour is nearest to, the first of equals; channel by channel, so that a loop is of vectors."""
+    """Which centre each colour is nearest to, the first of equals."""
     for centre in range(len(centres)):
-        distance[:] = 0
-        for channel in range(len(colours)):
-            middle = centres[centre, channel]
-            for number in range(len(near)):
-                away = colours[channel, number] - middle
-                distance[number] += away * away
+        _distances(colours, centres[centre], distance)
         for number in range(len(near)):
             closer = centre == 0 or distance[number] < best[number]
             best[number] = distance[number] if closer else best[number]

@@ -19,10 +19,9 @@ def test_thinned_frames_are_slices(step: int, size: tuple[int, int]) -> None:
 def test_clusters_are_those_of_torch(spread: float) -> None:
     """With colours that lie so close together that centres lose all their members, too."""
     colours = (torch.randn(5, 300, 2, dtype=torch.float64) * spread).round()
-    centres = colours[:, :12].clone()
-    expected = centres
-    for _ in range(7):
-        expected, members = of_palette._moved(colours, expected)
-    found, counted = of_palette._settled(colours, centres, 7)
+    (found, counted), (expected, members) = (
+        made(colours, 12, 7) for made in (of_palette._compiled, of_palette._clustered)
+    )
     assert torch.equal(found, expected) and torch.equal(counted, members)
-    assert torch.equal(centres, colours[:, :12]), "the first centres are kept"
+    names = of_palette.nearest_colour(colours, found)
+    assert torch.equal(names, of_palette._distance(colours, found).argmin(dim=2))
