@@ -4,7 +4,7 @@
 import numpy as np
 from numba import njit
 
-__all__ = ["cluster", "name", "thin"]
+__all__ = ["cluster", "name", "square_differences", "thin"]
 
 
 @njit(nogil=True, cache=True)
@@ -16,6 +16,25 @@ def thin(start, stop, pixels, step, out):
             for x in range(out.shape[2]):
                 for channel in range(3):
                     target[x, channel] = source[x * step, channel]
+
+
+@njit(nogil=True, cache=True)
+def square_differences(start, stop, frames, pairs, out):
+    """Sums of squared differences of pairs of frames in rows `start` … `stop`.
+
+    uint8 `[B, T, P]`, and `pairs` i64 `[K, 2]` into T → `out` i64 `[B, K]`.
+    """
+    for row in range(start, stop):
+        for number in range(len(pairs)):
+            first, second = frames[row, pairs[number, 0]], frames[row, pairs[number, 1]]
+            total = np.int32(0)
+            # 2 ** 15 squares of bytes fit 31 bits.
+            for begin in range(0, len(first), 1 << 15):
+                for place in range(begin, min(begin + (1 << 15), len(first))):
+                    away = np.int32(first[place]) - np.int32(second[place])
+                    total += away * away
+                out[row, number] += total
+                total = np.int32(0)
 
 
 @njit(nogil=True, cache=True)
