@@ -18,7 +18,7 @@ _Tables = tuple[NDArray[np.complex64], NDArray[np.int64], NDArray[np.complex64]]
 
 def band_powers(sound: Tensor, sounds: Sounds, feature: Feature) -> Tensor:
     """As `spectrogram.band_powers`, on CPU tensors."""
-    held = sound.contiguous()
+    held = sound.float().contiguous()
     rows, count = sounds.start.shape
     columns = sounds.length // feature.hop
     out = torch.empty((rows, count, len(feature.bank), columns))
@@ -50,7 +50,7 @@ def band_powers(sound: Tensor, sounds: Sounds, feature: Feature) -> Tensor:
 
 def levels(sound: Tensor, sounds: Sounds) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """As `spectrogram.levels`, on CPU tensors."""
-    held = sound.contiguous()
+    held = sound.float().contiguous()
     addresses = _addresses(held, sounds)
     peaks, squares = np.empty((2, len(addresses)), np.float32)
     share(

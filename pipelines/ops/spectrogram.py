@@ -196,6 +196,8 @@ def _check(sound: Tensor, sounds: Sounds, least: int) -> None:
     length, start = sounds.length, sounds.start
     if sound.shape[1] != 1:
         raise ValueError(f"sound of {sound.shape[1]} channels: mix them to one first")
+    if sounds.row.size and (sounds.row.min() < 0 or sounds.row.max() >= len(sound)):
+        raise ValueError(f"sounds of rows {sounds.row.min()} … {sounds.row.max()}: there are {len(sound)}")
     if length < least:
         raise ValueError(f"sounds of {length} samples: this feature takes at least {least}")
     if start.size and (start.min() < 0 or start.max() + length > sound.shape[2]):

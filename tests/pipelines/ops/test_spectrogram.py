@@ -1,5 +1,7 @@
 """Spectrograms against a Fourier transform written out in numpy, against known levels, and the loop against torchaudio."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -133,6 +135,8 @@ def test_stretches_may_not_leave_the_sound_nor_be_too_short() -> None:
     )
     with pytest.raises(ValueError, match=r"sounds from 0 … 41 for 47960 samples leave 48000 samples"):
         show(sound, "logmel", RATE, sounds)
+    with pytest.raises(ValueError, match=r"sounds of rows 0 … 1: there are 1"):
+        show(sound[:1], "logmel", RATE, replace(sounds, start=np.zeros((2, 1), np.int64)))
     with pytest.raises(ValueError, match=r"sounds of 200 samples: this feature takes at least 480"):
         show(sound[..., :200], "logmel", RATE)
     with pytest.raises(ValueError, match=r"sound of 2 channels: mix them to one first"):
