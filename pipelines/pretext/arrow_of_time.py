@@ -82,7 +82,7 @@ class ArrowOfTime:
     saturation: float = 0.5
     hue: float = 0.25
     grey: float = 0.5
-    blur: float = 1.5
+    blur: float = 2.5
     motion_window: bool = True
     min_motion: float = 0.1
     scene_cuts: bool = True
