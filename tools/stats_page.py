@@ -18,6 +18,7 @@ from unreel.shards.catalogue import Catalogue
 from unreel.shards.making.measures import MEASURES
 from unreel.shards.reader import EncodedSample, Reader
 from unreel.tools.charts import draw_histogram
+from unreel.tools.page import render
 from unreel.tools.stats import hours, looked_at, size
 
 __all__ = ["Tile", "draw_tiles", "write_page"]
@@ -106,17 +107,9 @@ def _data_url(pixels: NDArray[np.uint8]) -> str:
 
 
 def _render(found: Statistics, tiles: Sequence[Tile]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("unreel.tools", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(size=size, hours=hours)
-    return environment.get_template("stats.html.j2").render(
+    return render(
+        "stats.html.j2",
+        filters={"size": size, "hours": hours},
         found=found,
         charts=[_chart(name, distribution) for name, distribution in found.distributions.items()],
         tables=_tables(found),

@@ -10,8 +10,9 @@ from typing import Any, Final
 import numpy as np
 from llvmlite import ir
 from numba import carray, njit, types  # type: ignore[attr-defined]
-from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
+
+from unreel.pipelines.addresses import bytes_at, floats_at, pointer
 
 __all__ = [
     "BAD_FORMAT",
@@ -156,25 +157,6 @@ def _take(_typing: Any, address: Any) -> Any:
     return types.int64(types.int64), build
 
 
-@intrinsic
-def _pointer(_typing: Any, address: Any) -> Any:
-    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], cgutils.voidptr_t)
-
-    return types.voidptr(types.int64), build
-
-
-@njit(nogil=True)
-def _bytes(address, count):
-    """`count` bytes at `address`, uint8. Such an array is not counted by numba, which makes it cheap in a loop."""
-    return carray(_pointer(address), (count,), np.uint8)
-
-
-@njit(nogil=True)
-def _floats(address, count):
-    return carray(_pointer(address), (count,), np.float32)
-
-
 @njit(nogil=True, error_model="numpy")
 def _colour_row(luma, terms, scale, black, out):
     """One row of one colour: uint8 luma and float32 chroma terms → uint8."""
@@ -235,16 +217,16 @@ def window_rgb(planes, strides, shifts, window, numbers, out):
         for colour in range(3):
             terms = wide + 4 * colour * (count << across)
             if at != known:
-                cb = _bytes(planes[1] + at * strides[1] + first, count)
-                cr = _bytes(planes[2] + at * strides[2] + first, count)
+                cb = bytes_at(planes[1] + at * strides[1] + first, count)
+                cr = bytes_at(planes[2] + at * strides[2] + first, count)
                 weights = numbers[2 + 2 * colour], numbers[3 + 2 * colour]
-                _chroma_row(cb, cr, weights[0], weights[1], across, _floats(terms, count << across))
-            luma = _bytes(planes[0] + (top + row) * strides[0] + left, width)
-            target = _bytes(narrow + colour * width, width)
-            _colour_row(luma, _floats(terms + 4 * skipped, width), numbers[0], numbers[1], target)
+                _chroma_row(cb, cr, weights[0], weights[1], across, floats_at(terms, count << across))
+            luma = bytes_at(planes[0] + (top + row) * strides[0] + left, width)
+            target = bytes_at(narrow + colour * width, width)
+            _colour_row(luma, floats_at(terms + 4 * skipped, width), numbers[0], numbers[1], target)
         known = at
-        parts = _bytes(narrow, width), _bytes(narrow + width, width), _bytes(narrow + 2 * width, width)
-        _interleave(parts[0], parts[1], parts[2], _bytes(out + row * 3 * width, 3 * width))
+        parts = bytes_at(narrow, width), bytes_at(narrow + width, width), bytes_at(narrow + 2 * width, width)
+        _interleave(parts[0], parts[1], parts[2], bytes_at(out + row * 3 * width, 3 * width))
     # The buffers must live until here: their addresses do not count for numba.
     return room[0] + np.float32(room8[0])
 
@@ -253,8 +235,8 @@ def window_rgb(planes, strides, shifts, window, numbers, out):
 def _copy_window(source, stride, top, left, height, width, out):
     """One window of one plane, `[height, width]`, to the address `out`."""
     for row in range(height):
-        values = _bytes(source + (top + row) * stride + left, width)
-        target = _bytes(out + row * width, width)
+        values = bytes_at(source + (top + row) * stride + left, width)
+        target = bytes_at(out + row * width, width)
         for x in range(width):
             target[x] = values[x]
 
@@ -410,7 +392,7 @@ def _decode_row(
                 # Parameter sets travel in band; the decoder reads up to 64 bytes more than it is told.
                 joined = np.zeros(len(header) + size + 64, np.uint8)
                 joined[: len(header)] = header
-                joined[len(header) : len(header) + size] = _bytes(job[0] + offset, size)
+                joined[len(header) : len(header) + size] = bytes_at(job[0] + offset, size)
                 sent = _send(calls, context, packet, joined.ctypes.data, len(header) + size, index)
                 joined[0] = 0
             else:
@@ -618,12 +600,12 @@ def _copy_sound(frame, first, channels, span, out):
     start = span[0]
     low, high = max(first, start), min(first + count, span[1])
     if kind == _S16:
-        narrow = carray(_pointer(data), (count, channels), np.int16)
+        narrow = carray(pointer(data), (count, channels), np.int16)
         for channel in range(channels):
             for at in range(low, high):
                 out[channel, at - start] = np.float32(narrow[at - first, channel]) * np.float32(2.0**-15)
     elif kind == _S32:
-        wide = carray(_pointer(data), (count, channels), np.int32)
+        wide = carray(pointer(data), (count, channels), np.int32)
         for channel in range(channels):
             for at in range(low, high):
                 out[channel, at - start] = np.float32(wide[at - first, channel]) * np.float32(2.0**-31)
@@ -640,7 +622,7 @@ def _share_block(frame, first, samples, job, spans, views):
         if spans[view, 0] < first + samples and first < spans[view, 1]:
             count = views[view, 1]
             address = views[view, 0] + 4 * job[7] * channels * count
-            out = carray(_pointer(address), (channels, count), np.float32)
+            out = carray(pointer(address), (channels, count), np.float32)
             if not _copy_sound(frame, first, channels, spans[view], out):
                 return False
     return True
@@ -658,7 +640,7 @@ def _heard(first, samples, spans):
 @njit(nogil=True)
 def _decode_sound(calls, context, packet, frame, job, spans, views):
     """Decode the blocks that the spans of one row reach into, each once; (status, detail)."""
-    data = _bytes(job[0], job[1])
+    data = bytes_at(job[0], job[1])
     at, first, stop = job[3], np.int64(0), spans[:, 1].max()
     while first < stop:
         samples, number = _block(data, at) if at < len(data) else (0, 0)

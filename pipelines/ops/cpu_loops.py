@@ -12,9 +12,11 @@ from typing import Any, Final
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import carray, njit, types  # type: ignore[attr-defined]
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
+
+from unreel.pipelines.addresses import bytes_at, floats_at, longs_at
 
 __all__ = ["BLOCK", "LOADS", "REACH", "has_shuffle", "render_views"]
 
@@ -258,36 +260,12 @@ def _part(_typing: Any, source: Any, red: Any, green: Any, blue: Any) -> Any:
     return types.void(*[types.int64] * 4), build
 
 
-@_intrinsic
-def _pointer(_typing: Any, address: Any) -> Any:
-    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], cgutils.voidptr_t)
-
-    return types.voidptr(types.int64), build
-
-
-@njit(nogil=True)
-def _bytes(address, count):
-    """`count` bytes at `address`, uint8. Such an array is not counted by numba, which makes it cheap in a loop."""
-    return carray(_pointer(address), (count,), np.uint8)
-
-
-@njit(nogil=True)
-def _floats(address, count):
-    return carray(_pointer(address), (count,), np.float32)
-
-
-@njit(nogil=True)
-def _words(address, count):
-    return carray(_pointer(address), (count,), np.int64)
-
-
 @njit(nogil=True)
 def _part_row(source, width, red, green, blue):
     """A row of interleaved pixels into three lines. The last block begins earlier: nothing behind the row is read."""
     if width < 16:
-        pixels = _bytes(source, 3 * width)
-        lines = _bytes(red, width), _bytes(green, width), _bytes(blue, width)
+        pixels = bytes_at(source, 3 * width)
+        lines = bytes_at(red, width), bytes_at(green, width), bytes_at(blue, width)
         for x in range(width):
             lines[0][x], lines[1][x], lines[2][x] = pixels[3 * x], pixels[3 * x + 1], pixels[3 * x + 2]
         return
@@ -327,20 +305,20 @@ def _unpack_yuv(luma, chroma, extent, job, numbers, terms, lines, pitch):
         top, left = job[_TOP_LEFT + 2 * channel], job[_TOP_LEFT + 2 * channel + 1]
         first, last = left >> 1, (left + count - 1) >> 1
         of_cb, of_cr = numbers[2 + 2 * channel], numbers[3 + 2 * channel]
-        wide = _floats(terms, 2 * (last - first + 1))
-        shown = _floats(terms + 4 * (left - 2 * first), count)
+        wide = floats_at(terms, 2 * (last - first + 1))
+        shown = floats_at(terms + 4 * (left - 2 * first), count)
         for row in range(rows):
             at = top + row
             if row == 0 or at % 2 == 0:
                 place = chroma + (2 * frame * half_height + at // 2) * half_width + first
                 cb, cr = (
-                    _bytes(place, last - first + 1),
-                    _bytes(place + half_height * half_width, last - first + 1),
+                    bytes_at(place, last - first + 1),
+                    bytes_at(place + half_height * half_width, last - first + 1),
                 )
                 _chroma_row(cb, cr, of_cb, of_cr, wide)
-            source = _bytes(luma + (frame * height + at) * width + left, count)
+            source = bytes_at(luma + (frame * height + at) * width + left, count)
             _colour_row(
-                source, shown, numbers[0], numbers[1], _bytes(lines + (3 * row + channel) * pitch, count)
+                source, shown, numbers[0], numbers[1], bytes_at(lines + (3 * row + channel) * pitch, count)
             )
 
 
@@ -394,7 +372,7 @@ def _resize_down(lines, pitch, number, table, width, target, plane):
     """Rows of three lines into three planes without gaps between their rows."""
     first, weight, bits = table
     size, pairs, shift = weight.shape[1], weight.shape[2], bits[number]
-    starts = _words(first.ctypes.data + 8 * size * number, size)
+    starts = longs_at(first.ctypes.data + 8 * size * number, size)
     weights = weight.ctypes.data + 4 * pairs * size * number
     for channel in range(3):
         for y in range(size):
@@ -425,8 +403,8 @@ def _paint(red, green, blue, m, offset, low, high, out):
 def _transpose(planes, plane, side, target):
     for channel in range(3):
         source, out = (
-            _bytes(planes + channel * plane, side * side),
-            _bytes(target + channel * plane, side * side),
+            bytes_at(planes + channel * plane, side * side),
+            bytes_at(target + channel * plane, side * side),
         )
         for y in range(side):
             for x in range(side):
@@ -461,24 +439,24 @@ def _mirrored(at, size):
 def _blur(plane, height, width, shares, radius, room, out):
     """One plane of bytes at `plane`, blurred along rows and then columns: f32 at `out`; `room` for a plane and a row."""
     line = room + 4 * height * width
-    padded, inside = _floats(line, width + 2 * radius), _floats(line + 4 * radius, width)
+    padded, inside = floats_at(line, width + 2 * radius), floats_at(line + 4 * radius, width)
     for y in range(height):
-        source = _bytes(plane + y * width, width)
+        source = bytes_at(plane + y * width, width)
         _widen(source, inside)
         for x in range(1, radius + 1):
             padded[radius - x] = np.float32(source[_mirrored(-x, width)])
             padded[radius + width - 1 + x] = np.float32(source[_mirrored(width - 1 + x, width)])
-        row = _floats(room + 4 * y * width, width)
+        row = floats_at(room + 4 * y * width, width)
         _scaled(inside, shares[0], row)
         for away in range(1, radius + 1):
             near, far = (line + 4 * (radius - away)), (line + 4 * (radius + away))
-            _add_scaled(_floats(near, width), _floats(far, width), shares[away], row)
+            _add_scaled(floats_at(near, width), floats_at(far, width), shares[away], row)
     for y in range(height):
-        row = _floats(out + 4 * y * width, width)
-        _scaled(_floats(room + 4 * y * width, width), shares[0], row)
+        row = floats_at(out + 4 * y * width, width)
+        _scaled(floats_at(room + 4 * y * width, width), shares[0], row)
         for away in range(1, radius + 1):
             near, far = _mirrored(y - away, height), _mirrored(y + away, height)
-            rows = _floats(room + 4 * near * width, width), _floats(room + 4 * far * width, width)
+            rows = floats_at(room + 4 * near * width, width), floats_at(room + 4 * far * width, width)
             _add_scaled(rows[0], rows[1], shares[away], row)
 
 
@@ -512,15 +490,15 @@ def _pulls(affine):
 def _colours(picture, plane, size, job, numbers, bounds, shares, room, out, stride):
     """Blur, change and normalise three planes of bytes."""
     count = size[0] * size[1]
-    sharp = _bytes(picture, count), _bytes(picture + plane, count), _bytes(picture + 2 * plane, count)
+    sharp = bytes_at(picture, count), bytes_at(picture + plane, count), bytes_at(picture + 2 * plane, count)
     added = _offsets(sharp, count, numbers, _pulls(numbers))
     for channel in range(3):
         if job[_RADIUS]:
             at = picture + channel * plane, room + 12 * count, room + 4 * channel * count
             _blur(at[0], size[0], size[1], shares, job[_RADIUS], at[1], at[2])
-    soft = _floats(room, count), _floats(room + 4 * count, count), _floats(room + 8 * count, count)
+    soft = floats_at(room, count), floats_at(room + 4 * count, count), floats_at(room + 8 * count, count)
     for channel in range(3):
-        target = _floats(out + 4 * (job[_TARGET] + channel * stride), count)
+        target = floats_at(out + 4 * (job[_TARGET] + channel * stride), count)
         matrix = numbers[3 * channel], numbers[3 * channel + 1], numbers[3 * channel + 2]
         low, high = bounds[channel, 0], bounds[channel, 1]
         if job[_RADIUS]:

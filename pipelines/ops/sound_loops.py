@@ -12,9 +12,11 @@ from typing import Any, Final
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, njit, types  # type: ignore[attr-defined]
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
+
+from unreel.pipelines.addresses import floats_at
 
 __all__ = ["LANES", "band_powers", "measure"]
 
@@ -211,20 +213,6 @@ def _peak_and_squares(_typing: Any, sound: Any, count: Any, target: Any) -> Any:
     return types.void(types.int64, types.int64, types.int64), build
 
 
-@_intrinsic
-def _pointer(_typing: Any, address: Any) -> Any:
-    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], cgutils.voidptr_t)
-
-    return types.voidptr(types.int64), build
-
-
-@njit(nogil=True)
-def _floats(address, count):
-    """`count` floats at `address`."""
-    return carray(_pointer(address), (count,), np.float32)
-
-
 @njit(nogil=True)
 def _transform_in_place(values, length, twiddle):
     """`length` complex vectors in natural order become their transform, frequencies in the order of reversed digits."""
@@ -258,7 +246,7 @@ def _place_columns(sound, length, begin, hop, count, spare, sources):
     """Where each lane's column begins, as addresses; lanes beyond the last column show it again."""
     source = sound + 4 * begin
     if begin < 0 or begin + len(spare) > length:
-        _mirrored(_floats(sound, length), length, begin, spare)
+        _mirrored(floats_at(sound, length), length, begin, spare)
         source = spare.ctypes.data
     for lane in range(LANES):
         sources[lane] = source + 4 * hop * min(lane, count - 1)
@@ -269,7 +257,7 @@ def _load_columns(sources, taper, values, size):
     for first in range(0, len(taper), LANES):
         _columns(sources.ctypes.data, taper.ctypes.data + 4 * first, values + first * _BYTES)
         sources += 4 * LANES
-    _floats(values + len(taper) * _BYTES, (size - len(taper)) * LANES)[:] = 0
+    floats_at(values + len(taper) * _BYTES, (size - len(taper)) * LANES)[:] = 0
 
 
 @njit(nogil=True)
@@ -312,13 +300,13 @@ def band_powers(start, stop, sounds, scales, length, layout, taper, tables, band
         _load_columns(sources, taper, values, size)
         _transform_in_place(values, size // 2, twiddles.ctypes.data)
         _all_powers(values, size, places, roots, powers)
-        shown = _floats(line, LANES)
+        shown = floats_at(line, LANES)
         for band in range(len(bands)):
             low, number, begin = bands[band]
             at = weights.ctypes.data + 4 * begin
             _band(powers + low * _BYTES, at, number, scales[job], line)
             target = out + 4 * ((job * len(bands) + band) * columns + block * LANES)
-            _floats(target, count)[:] = shown[:count]
+            floats_at(target, count)[:] = shown[:count]
     # The buffers must live until here: their addresses do not count for numba.
     return scratch[0] + spare[0] + np.float32(sources[0])
 
@@ -331,6 +319,6 @@ def measure(start, stop, sounds, length, peaks, squares):
     for job in range(start, stop):
         _peak_and_squares(sounds[job], vectors, lanes.ctypes.data)
         peak, total = lanes[0].max(), lanes[1].sum()
-        for value in _floats(sounds[job] + vectors * _BYTES, length - vectors * LANES):
+        for value in floats_at(sounds[job] + vectors * _BYTES, length - vectors * LANES):
             peak, total = max(peak, value * value), total + value * value
         peaks[job], squares[job] = np.sqrt(peak), total
