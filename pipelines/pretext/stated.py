@@ -27,8 +27,11 @@ def check_pictures(task: Any) -> None:
         if name in names:
             check_range(task, low, high, name)
     check_range(task, 16, task.window, "crop")
-    if "camera_shift" in names:
-        check_range(task, 0, task.window - task.crop, "camera_shift")
+    if "camera_shift" in names and not 0 <= task.camera_shift <= task.window - task.crop:
+        raise ValueError(
+            f"camera_shift = {task.camera_shift}: must lie between 0 and {task.window - task.crop}, what a crop of {task.crop} "
+            f"leaves of a window of {task.window}; lower it, or crop less of the window"
+        )
 
 
 def guard_words(task: Any, *, each: str = "frame") -> dict[str, str]:

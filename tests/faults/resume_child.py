@@ -36,6 +36,7 @@ class Task(ShuffleAndLearn):
 
     window: int = 96
     crop: int = 80
+    camera_shift: int = 16
     size: int = 32
     rules: tuple[str, ...] = ()
 

@@ -22,7 +22,14 @@ from unreel.tools.sheets import contact, correspondence, rows, shuffle_and_learn
 
 SETTINGS = {
     "colourisation": ["window=96", "crop=80", "size=50", "cells=10"],
-    "shuffle_and_learn": ["tau_max_seconds=0.6", "tau_min_seconds=0.2", "window=96", "crop=80", "size=50"],
+    "shuffle_and_learn": [
+        "tau_max_seconds=0.6",
+        "tau_min_seconds=0.2",
+        "window=96",
+        "crop=80",
+        "camera_shift=16",
+        "size=50",
+    ],
     "correspondence": ["window=96", "crop=80", "size=50", "group=8"],
 }
 
