@@ -53,7 +53,8 @@ def train(
 ) -> None:
     """Train the towers of a recipe, and validate them on sources that training never sees.
 
-    Shipped recipes: `shuffle_and_learn`, `correspondence`, and of both a `_tiny` one for two CPU cores.
+    Shipped recipes have the names of the tasks (`shuffle_and_learn`, `correspondence`, ..., see docs/tasks), each with a
+    `_tiny` one for two CPU cores; `together` trains three tasks in one run.
 
     Example:
 
