@@ -27,8 +27,9 @@ def test_the_bytes_of_a_case_are_its_cuts_and_its_result() -> None:
     assert Case("x", 2, 3, 64, 10, 20).bytes == 6 * 3 * (100 + 4 * 400)
 
 
-def test_shares_are_of_decoding_building_and_learning(tiny_catalogue: Catalogue) -> None:
-    (share,) = shares(tiny_catalogue.folder, ["shuffle_and_learn_tiny"], steps=1)
+@pytest.mark.parametrize("recipe", ["shuffle_and_learn_tiny", "together_tiny"])
+def test_shares_are_of_decoding_building_and_learning(tiny_catalogue: Catalogue, recipe: str) -> None:
+    (share,) = shares(tiny_catalogue.folder, [recipe], steps=1)
     assert min(share.decode, share.build, share.step) > 0
     assert share.share == pytest.approx(share.build / (share.decode + share.build + share.step))
 

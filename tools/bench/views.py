@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import torch
 
-from unreel.models.training import RunConfig, build_model, build_task
+from unreel.models.training import RunConfig, build_model, build_tasks
 from unreel.models.training.environment import resolve
 from unreel.models.training.learner import Learner
 from unreel.pipelines.draws import Draws
@@ -177,15 +177,16 @@ def _share(name: str, folder: Path, steps: int, advance: Callable[[], None]) -> 
     config = msgspec.structs.replace(
         config, train=resolve(msgspec.structs.replace(config.train, device="cpu"))
     )
-    task, size = build_task(config.task), config.train.batch_size
+    size = config.train.batch_size
     learner = Learner(build_model(config), config)
     times: list[tuple[float, float, float]] = []
     loader = Loader(
         Catalogue.open(folder),
-        task,
+        dict(build_tasks(config)),
         batch_size=size,
         seed=SEED,
         split=None,
+        share_moments=config.together.share_moments,
         backend="packets",
         threads=1,
         prefetch=0,
@@ -199,13 +200,16 @@ def _share(name: str, folder: Path, steps: int, advance: Callable[[], None]) -> 
 
 
 def _step(loader: Loader, learner: Learner, config: RunConfig, step: int) -> tuple[float, float, float]:
-    """Processor time of all threads for decoding, building and learning."""
+    """Processor time of all threads for decoding, building and learning, of all tasks together."""
     moments = [time.process_time()]
-    media = loader.media(step)
+    found = loader.media_of_tasks(step)
     moments.append(time.process_time())
-    batch = loader.task.build(media, Draws.of(SEED, loader.task.name, media.positions))
+    batches = {
+        name: loader.tasks[name].build(media, Draws.of(SEED, loader.tasks[name].name, media.positions))
+        for name, media in found.items()
+    }
     moments.append(time.process_time())
-    learner.learn(step, {loader.task.name: batch})
+    learner.learn(step, batches)
     moments.append(time.process_time())
     decode, build, learn = np.diff(moments).tolist()
     return decode, build, learn
